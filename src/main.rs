@@ -1,0 +1,3 @@
+//! The command line; see `mintgate --help`.
+
+fn main() {}

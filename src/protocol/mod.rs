@@ -1,0 +1,11 @@
+//! The RFCs' vocabulary: ids, time, scope, parameters, keys and errors. Pure; imports nothing of the house.
+
+pub mod algorithm;
+pub mod base64url;
+pub mod error;
+pub mod id;
+pub mod jwk;
+pub mod params;
+pub mod refresh;
+pub mod scope;
+pub mod time;
