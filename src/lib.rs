@@ -1,6 +1,7 @@
 //! mintgate: a stateless JWT issuing gateway.
 
 pub mod ambient;
+pub mod cli;
 pub mod client;
 pub mod keys;
 pub mod protocol;
