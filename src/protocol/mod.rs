@@ -5,6 +5,7 @@ pub mod base64url;
 pub mod error;
 pub mod id;
 pub mod jwk;
+pub mod metadata;
 pub mod params;
 pub mod refresh;
 pub mod scope;
