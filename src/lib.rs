@@ -4,5 +4,7 @@ pub mod ambient;
 pub mod cli;
 pub mod client;
 pub mod keys;
+pub mod manual;
 pub mod protocol;
+pub mod token;
 pub mod user;

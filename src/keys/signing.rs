@@ -14,6 +14,7 @@ use crate::protocol::algorithm::Algorithm;
 use crate::protocol::base64url;
 use crate::protocol::id::Kid;
 use crate::protocol::jwk::PublicJwk;
+use crate::protocol::jws::Typ;
 
 /// Why a private key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,8 @@ pub struct SigningKey {
     algorithm: Algorithm,
     public: PublicJwk,
     pair: Pair,
+    /// `base64url(header) .` for each type, in the order of [`Typ::ALL`]: encoded once, copied into every token.
+    heads: [Box<[u8]>; 2],
 }
 
 impl fmt::Debug for SigningKey {
@@ -106,7 +109,9 @@ impl SigningKey {
                 (Pair::Rsa(Box::new(pair)), public)
             }
         };
-        Ok(Self { kid: public.thumbprint(), algorithm, public, pair })
+        let kid = public.thumbprint();
+        let heads = Typ::ALL.map(|typ| head(algorithm, typ, &kid));
+        Ok(Self { kid, algorithm, public, pair, heads })
     }
 
     /// The RFC 7638 thumbprint.
@@ -125,6 +130,16 @@ impl SigningKey {
     #[must_use]
     pub fn public(&self) -> &PublicJwk {
         &self.public
+    }
+
+    /// The encoded header of a token of this type, and its dot.
+    #[must_use]
+    pub fn head(&self, typ: Typ) -> &[u8] {
+        let [at_jwt, jwt] = &self.heads;
+        match typ {
+            Typ::AtJwt => at_jwt,
+            Typ::Jwt => jwt,
+        }
     }
 
     /// Signs what stands in `out` from `message_start` on, and appends `.` and the base64url signature: header and
@@ -155,6 +170,15 @@ impl SigningKey {
         }
         Ok(())
     }
+}
+
+/// Every value is a constant or base64url, so nothing here needs escaping.
+fn head(algorithm: Algorithm, typ: Typ, kid: &Kid) -> Box<[u8]> {
+    let header = format!(r#"{{"alg":"{algorithm}","typ":"{}","kid":"{kid}"}}"#, typ.name());
+    let mut out = Vec::new();
+    base64url::append(header.as_bytes(), &mut out);
+    out.push(b'.');
+    out.into_boxed_slice()
 }
 
 /// The two halves of an uncompressed point `04 || x || y` (SEC 1 section 2.3.3).

@@ -21,6 +21,15 @@ pub fn append(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Encodes 16 bytes on the stack: ids are written into every token, and none should cost an allocation.
+#[must_use]
+pub fn encode_id(bytes: &[u8; 16]) -> [u8; 22] {
+    let mut out = [0; 22];
+    // 16 bytes are exactly 22 characters, so this cannot come up short.
+    let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut out);
+    out
+}
+
 /// Decodes `text`, refusing padding, white space, foreign characters and non-zero trailing bits:
 /// one byte string has exactly one spelling (RFC 7515 section 2; RFC 4648 section 3.5).
 #[must_use]

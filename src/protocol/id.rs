@@ -86,7 +86,7 @@ macro_rules! random_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&base64url::encode(&self.0))
+                f.write_str(std::str::from_utf8(&base64url::encode_id(&self.0)).unwrap_or_default())
             }
         }
 

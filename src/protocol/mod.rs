@@ -2,9 +2,12 @@
 
 pub mod algorithm;
 pub mod base64url;
+pub mod claims;
 pub mod error;
 pub mod id;
+pub mod json;
 pub mod jwk;
+pub mod jws;
 pub mod metadata;
 pub mod params;
 pub mod refresh;
