@@ -1,9 +1,18 @@
 //! Who asks: registered clients (RFC 6749 section 2) and how they authenticate.
 
+pub mod authenticate;
+pub mod file;
+pub mod registry;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use zeroize::Zeroizing;
+
+use crate::ambient::entropy::draw;
+use crate::ambient::{Entropy, EntropyError};
+use crate::protocol::base64url;
 use crate::protocol::id::{Audience, ClientId};
 use crate::protocol::scope::Scope;
 use crate::protocol::time::UnixSeconds;
@@ -51,6 +60,27 @@ pub struct SecretDigest {
     pub created_at: UnixSeconds,
     /// When it stops working; two secrets overlap during a rotation.
     pub ends_at: Option<UnixSeconds>,
+}
+
+/// What every generated secret starts with, so that secret scanners know it.
+pub const SECRET_PREFIX: &str = "mgs_";
+
+/// Draws a client secret: `mgs_` and 43 characters of base64url, 256 random bits.
+///
+/// # Errors
+/// [`EntropyError`] if the source fails.
+pub fn generate_secret(entropy: &dyn Entropy) -> Result<Zeroizing<String>, EntropyError> {
+    let bytes = Zeroizing::new(draw::<32>(entropy)?);
+    let encoded = Zeroizing::new(base64url::encode(bytes.as_slice()));
+    Ok(Zeroizing::new(format!("{SECRET_PREFIX}{}", encoded.as_str())))
+}
+
+/// The SHA-256 of a secret's text.
+#[must_use]
+pub fn digest(secret: &str) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret.as_bytes()).as_ref());
+    out
 }
 
 /// A registered client.

@@ -49,6 +49,13 @@ impl UnixSeconds {
             .and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok())
             .unwrap_or_else(|| self.0.to_string())
     }
+
+    /// Reads RFC 3339; parts of a second are dropped. `None` for anything else and for dates before 1970.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp()).ok().map(Self)
+    }
 }
 
 impl fmt::Display for UnixSeconds {
@@ -164,6 +171,8 @@ mod tests {
         assert_eq!(UnixSeconds(3).before(Duration::from_secs(9)), UnixSeconds(0));
         assert_eq!(UnixSeconds(4_102_444_800).to_rfc3339(), "2100-01-01T00:00:00Z");
         assert_eq!(UnixSeconds::NEVER.to_rfc3339(), u64::MAX.to_string());
+        assert_eq!(UnixSeconds::from_rfc3339("2100-01-01T01:00:00.9+01:00"), Some(UnixSeconds(4_102_444_800)));
+        assert_eq!(UnixSeconds::from_rfc3339("1969-12-31T23:59:59Z"), None);
     }
 
     #[test]

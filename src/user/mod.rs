@@ -1,5 +1,12 @@
 //! Who logs in: accounts, passwords, directories.
 
+pub mod directory;
+pub mod file;
+pub mod hash;
+pub mod password;
+pub mod phc;
+pub mod slowdown;
+
 use crate::protocol::id::Subject;
 use crate::protocol::scope::Scope;
 use crate::protocol::time::UnixSeconds;
