@@ -11,5 +11,6 @@ pub mod jws;
 pub mod metadata;
 pub mod params;
 pub mod refresh;
+pub mod reply;
 pub mod scope;
 pub mod time;
