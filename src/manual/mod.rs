@@ -1,0 +1,3 @@
+//! Long texts: how it works and why, for people who read before they run.
+
+pub mod flow;
