@@ -1,3 +1,4 @@
-//! Long texts: how mintgate's formats and flows work, beside the code that follows them.
+//! The long texts: how things work and why, for people who build on them.
 
+pub mod flow;
 pub mod formats;

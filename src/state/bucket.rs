@@ -1,0 +1,143 @@
+//! Entries that expire together lie together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::time::Duration;
+
+use crate::protocol::time::UnixSeconds;
+use crate::state::change::Applied;
+use crate::state::quota::{Full, Quota, Room};
+
+/// Tables by their end. An end is rounded up to a multiple of the width, so no entry leaves early.
+#[derive(Debug)]
+pub(super) struct Buckets<K, V> {
+    width_seconds: u64,
+    tables: BTreeMap<u64, HashMap<K, V>>,
+    entries: usize,
+}
+
+/// Tables taken out; dropping it frees them.
+pub(super) type Detached<K, V> = BTreeMap<u64, HashMap<K, V>>;
+
+impl<K: Eq + Hash, V> Buckets<K, V> {
+    pub(super) fn new(width: Duration) -> Self {
+        Self { width_seconds: width.as_secs().max(1), tables: BTreeMap::new(), entries: 0 }
+    }
+
+    fn slot(&self, end: UnixSeconds) -> u64 {
+        end.0.div_ceil(self.width_seconds)
+    }
+
+    fn end_of(&self, slot: u64) -> UnixSeconds {
+        UnixSeconds(slot.saturating_mul(self.width_seconds))
+    }
+
+    /// The entry of `key` in the bucket of `end`; looks at no other bucket.
+    pub(super) fn find(&self, end: UnixSeconds, key: &K) -> Option<&V> {
+        self.tables.get(&self.slot(end))?.get(key)
+    }
+
+    pub(super) fn holds(&self, end: UnixSeconds, key: &K) -> bool {
+        self.find(end, key).is_some()
+    }
+
+    /// Whether any bucket has `key`: for kinds with few buckets, because it asks each.
+    pub(super) fn any_holds(&self, key: &K) -> bool {
+        self.tables.values().any(|table| table.contains_key(key))
+    }
+
+    /// Merges into the entry of `key`, or makes it; in a bucket that has ended it does neither. What counts is the
+    /// bucket's end and not the entry's, so an entry that comes late and one that came early fare alike.
+    pub(super) fn merge(
+        &mut self,
+        end: UnixSeconds,
+        key: K,
+        value: V,
+        room: &Room,
+        join: impl FnOnce(&mut V, V),
+    ) -> Result<Applied, Full> {
+        let slot = self.slot(end);
+        if self.end_of(slot).has_passed(room.now) {
+            return Ok(Applied::Ended);
+        }
+        if let Some(own) = self.tables.get_mut(&slot).and_then(|table| table.get_mut(&key)) {
+            join(own, value);
+            return Ok(Applied::Known);
+        }
+        // Room first: at the bound not even an empty table is made.
+        room.quota.take()?;
+        self.tables.entry(slot).or_default().insert(key, value);
+        self.entries += 1;
+        Ok(Applied::New)
+    }
+
+    /// Takes out every bucket that has ended: one split of the tree, no look at an entry.
+    pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached<K, V> {
+        // Ended means `end <= now`, and a bucket's end is a multiple of the width.
+        let first_kept = (now.0 / self.width_seconds).saturating_add(1);
+        let kept = self.tables.split_off(&first_kept);
+        let gone = std::mem::replace(&mut self.tables, kept);
+        let entries = gone.values().map(HashMap::len).sum();
+        self.entries = self.entries.saturating_sub(entries);
+        quota.give_back(entries);
+        gone
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) fn buckets(&self) -> usize {
+        self.tables.len()
+    }
+
+    pub(super) fn next_end(&self) -> Option<UnixSeconds> {
+        self.tables.keys().next().map(|slot| self.end_of(*slot))
+    }
+
+    /// One control byte and one pair for each place the tables have.
+    pub(super) fn bytes(&self) -> usize {
+        self.tables.values().map(|table| table.capacity() * (size_of::<(K, V)>() + 1)).sum()
+    }
+
+    /// Every entry with the end of its bucket; for snapshots, never on a request's path.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (UnixSeconds, &K, &V)> {
+        let tables = self.tables.iter();
+        tables.flat_map(|(slot, table)| table.iter().map(|(key, value)| (self.end_of(*slot), key, value)))
+    }
+}
+
+impl<K: Eq + Hash> Buckets<K, ()> {
+    /// Adds `key` to the bucket of `end`.
+    pub(super) fn insert(&mut self, end: UnixSeconds, key: K, room: &Room) -> Result<Applied, Full> {
+        self.merge(end, key, (), room, |(), ()| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stays_until_its_end_and_leaves_within_a_width_of_it() {
+        for end in [1, 59, 60, 61, 119, 120, 121] {
+            let quota = Quota::new(9);
+            let mut buckets = Buckets::new(Duration::from_secs(60));
+            buckets.insert(UnixSeconds(end), 'x', &quota.at(UnixSeconds(0))).expect("room");
+            drop(buckets.detach(UnixSeconds(end - 1), &quota));
+            assert!(buckets.holds(UnixSeconds(end), &'x'), "{end}: still needed");
+            drop(buckets.detach(UnixSeconds(end + 59), &quota));
+            assert_eq!((buckets.len(), buckets.buckets(), quota.used()), (0, 0, 0), "{end}: gone and given back");
+        }
+    }
+
+    #[test]
+    fn the_far_end_does_not_overflow() {
+        let quota = Quota::new(9);
+        let mut buckets = Buckets::new(Duration::from_secs(60));
+        buckets.insert(UnixSeconds::NEVER, 'x', &quota.at(UnixSeconds(0))).expect("room");
+        drop(buckets.detach(UnixSeconds(u64::MAX - 1), &quota));
+        assert!(buckets.holds(UnixSeconds::NEVER, &'x'));
+        assert_eq!(buckets.next_end(), Some(UnixSeconds::NEVER));
+    }
+}
