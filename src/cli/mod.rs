@@ -1,6 +1,7 @@
 //! The command line: one file a noun; `output` is the only printer.
 
 pub mod failure;
+pub mod keys;
 pub mod output;
 
 use std::path::PathBuf;

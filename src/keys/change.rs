@@ -110,6 +110,43 @@ impl Changer<'_> {
         decide: impl FnOnce(&Manifest) -> Result<Vec<Step>, E>,
     ) -> Result<Done, E> {
         let lock = self.backend.lock(patience).map_err(ChangeError::from)?;
+        let (done, before) = self.rehearse_with(&mut new_keys, decide)?;
+        if done.steps.is_empty() {
+            return Ok(done);
+        }
+        for new in &new_keys {
+            self.backend.write_private(&new.record, &new.private).map_err(ChangeError::from)?;
+        }
+        self.backend.write_manifest(&done.manifest).map_err(ChangeError::from)?;
+        let ended_before = |id: &Kid| before.iter().any(|record| record.id == *id && record.state.has_ended());
+        for record in done.manifest.records.iter().filter(|one| one.state.has_ended() && !ended_before(&one.id)) {
+            // The change has happened. What could not be deleted now is found by `sweep` and by `keys doctor`.
+            if let Err(error) = self.backend.delete_private(record) {
+                tracing::warn!(kid = %record.id, %error, "the private part of an ended key was not deleted");
+            }
+        }
+        drop(lock);
+        Ok(done)
+    }
+
+    /// What [`Changer::carry_out`] would do now; nothing is stored, and keys it makes are thrown away.
+    ///
+    /// # Errors
+    /// As [`Changer::carry_out`].
+    pub fn rehearse<E: From<ChangeError>>(
+        &self,
+        mut new_keys: Vec<NewKey>,
+        decide: impl FnOnce(&Manifest) -> Result<Vec<Step>, E>,
+    ) -> Result<Done, E> {
+        self.rehearse_with(&mut new_keys, decide).map(|(done, _)| done)
+    }
+
+    /// The outcome, and the records before.
+    fn rehearse_with<E: From<ChangeError>>(
+        &self,
+        new_keys: &mut Vec<NewKey>,
+        decide: impl FnOnce(&Manifest) -> Result<Vec<Step>, E>,
+    ) -> Result<(Done, Vec<KeyRecord>), E> {
         let mut manifest = match self.backend.manifest() {
             Ok(manifest) => manifest,
             // The first key of all makes the set.
@@ -117,31 +154,17 @@ impl Changer<'_> {
             Err(error) => return Err(ChangeError::from(error).into()),
         };
         let steps = decide(&manifest)?;
-        let mut done = Done::default();
         let before = manifest.records.clone();
-        self.apply_all(steps, &mut manifest.records, &mut new_keys, &mut done.steps)?;
-        if done.steps.is_empty() {
-            done.manifest = manifest;
-            return Ok(done);
+        let mut done = Done::default();
+        self.apply_all(steps, &mut manifest.records, new_keys, &mut done.steps)?;
+        if !done.steps.is_empty() {
+            let (urgent, warnings) = plan::takeover(&manifest.records, self.rules, self.now);
+            self.apply_all(urgent, &mut manifest.records, new_keys, &mut done.steps)?;
+            done.warnings = warnings;
+            manifest.serial = manifest.serial.saturating_add(1);
         }
-        let (urgent, warnings) = plan::takeover(&manifest.records, self.rules, self.now);
-        self.apply_all(urgent, &mut manifest.records, &mut new_keys, &mut done.steps)?;
-        done.warnings = warnings;
-        for new in &new_keys {
-            self.backend.write_private(&new.record, &new.private).map_err(ChangeError::from)?;
-        }
-        manifest.serial = manifest.serial.saturating_add(1);
-        self.backend.write_manifest(&manifest).map_err(ChangeError::from)?;
-        let ended_before = |id: &Kid| before.iter().any(|record| record.id == *id && record.state.has_ended());
-        for record in manifest.records.iter().filter(|one| one.state.has_ended() && !ended_before(&one.id)) {
-            // The change has happened. What could not be deleted now is found by `sweep` and by `keys doctor`.
-            if let Err(error) = self.backend.delete_private(record) {
-                tracing::warn!(kid = %record.id, %error, "the private part of an ended key was not deleted");
-            }
-        }
-        drop(lock);
         done.manifest = manifest;
-        Ok(done)
+        Ok((done, before))
     }
 
     fn apply_all(

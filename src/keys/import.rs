@@ -319,16 +319,39 @@ pub fn to_private_jwk(imported: &Imported) -> Result<Zeroizing<String>, ImportEr
 /// PEM (RFC 7468 section 10) of a PKCS#8 document.
 #[must_use]
 pub fn to_pem(pkcs8: &[u8]) -> Zeroizing<String> {
+    pem("PRIVATE KEY", pkcs8)
+}
+
+/// PEM (RFC 7468 section 13) of a public key: SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+#[must_use]
+pub fn to_public_pem(public: &PublicJwk) -> Zeroizing<String> {
+    let oid = |oid: &[u8]| der::value(der::OID, oid);
+    let ec = |curve: &[u8]| der::sequence(&[&oid(&EC_PUBLIC_KEY), &oid(curve)]);
+    let bits = |bytes: &[&[u8]]| der::value(der::BIT_STRING, &[&[0], bytes.concat().as_slice()].concat());
+    let (identifier, key) = match public {
+        PublicJwk::P256 { x, y } => (ec(&P256), bits(&[&[4], x, y])),
+        PublicJwk::P384 { x, y } => (ec(&P384), bits(&[&[4], x, y])),
+        // RFC 8410 section 3: no parameters.
+        PublicJwk::Ed25519 { x } => (der::sequence(&[&oid(&ED25519)]), bits(&[x])),
+        PublicJwk::Rsa { n, e } => {
+            let key = der::sequence(&[&der::unsigned(n), &der::unsigned(e)]);
+            (der::sequence(&[&oid(&RSA), &[5, 0]]), bits(&[&key]))
+        }
+    };
+    pem("PUBLIC KEY", &der::sequence(&[&identifier, &key]))
+}
+
+fn pem(label: &str, bytes: &[u8]) -> Zeroizing<String> {
     use base64::Engine as _;
-    let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(pkcs8));
-    let mut out = Zeroizing::new(String::with_capacity(body.len() * 66 / 64 + 64));
-    out.push_str("-----BEGIN PRIVATE KEY-----\n");
+    let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(bytes));
+    let mut out = Zeroizing::new(String::with_capacity(body.len() * 66 / 64 + 96));
+    out.push_str(&format!("-----BEGIN {label}-----\n"));
     for (index, character) in body.chars().enumerate() {
         if index > 0 && index % 64 == 0 {
             out.push('\n');
         }
         out.push(character);
     }
-    out.push_str("\n-----END PRIVATE KEY-----\n");
+    out.push_str(&format!("\n-----END {label}-----\n"));
     out
 }

@@ -80,7 +80,7 @@ pub enum KeyringError {
     /// It lacks a key whose tokens may be alive.
     #[error("refused: the new key set lacks key {0}, whose tokens may still be alive; bring it back, or taint it")]
     Lost(Kid),
-    /// Nothing would sign.
+    /// Nothing would sign: not a set to start with.
     #[error("the key set has no active signing key; run `mintgate keys generate`")]
     NoSigner,
 }
@@ -159,9 +159,7 @@ impl Keyring {
         if let Some(lost) = current.lost_in(&next, now) {
             return Err(KeyringError::Lost(lost.id.clone()));
         }
-        if next.default_signer().is_none() {
-            return Err(KeyringError::NoSigner);
-        }
+        // A set without a signer is taken: a tainted key must go, even if nothing can sign in its place.
         // A refused set is looked at again each time: a missing file may come back, a live token may end.
         *seen = Some(stamp);
         if next.serial() == current.serial() && next.records() == current.records() {

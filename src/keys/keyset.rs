@@ -99,6 +99,12 @@ impl KeySet {
         Ok(set)
     }
 
+    /// What is published of a manifest; no private part is read.
+    #[must_use]
+    pub fn published(manifest: &Manifest, rules: &Rules) -> Jwks {
+        jwks(&manifest.records, rules)
+    }
+
     /// The key that signs with this algorithm now.
     #[must_use]
     pub fn signer(&self, algorithm: Algorithm) -> Option<&Arc<SigningKey>> {
