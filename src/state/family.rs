@@ -13,11 +13,11 @@ use crate::state::retry::{Retries, RetryRules};
 const FAMILY_BUCKET: Duration = Duration::from_secs(3_600);
 
 /// What is known of a family. The default is a family without an entry: generation 0 is live, a log-in wrote nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FamilyFacts {
     /// The live generation.
     pub generation: Generation,
-    /// When it became live; meaningless for generation 0.
+    /// When it became live; the epoch for generation 0.
     pub rotated_at: UnixSeconds,
     /// Nothing of it is issued any more.
     pub revoked: bool,
@@ -111,9 +111,10 @@ impl Entry {
 
     fn facts(self, ends_by: UnixSeconds) -> FamilyFacts {
         let before = Duration::from_secs(u64::from(self.before_end & !REVOKED));
+        let never_rotated = self.generation == 0;
         FamilyFacts {
             generation: Generation(self.generation),
-            rotated_at: ends_by.before(before),
+            rotated_at: if never_rotated { UnixSeconds(0) } else { ends_by.before(before) },
             revoked: self.before_end & REVOKED != 0,
             ..FamilyFacts::default()
         }

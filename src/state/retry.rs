@@ -14,8 +14,10 @@ pub struct RetryRules {
     pub window: Duration,
     /// Most retries answered for one generation. Beyond it the family is revoked.
     pub per_generation_max: u32,
-    /// Most retries answered for one family in one UTC day. Beyond it the family is revoked: this bounds a thief and a
-    /// victim who both refresh inside the window every time.
+    /// Most generations of one family that may be retried in one UTC day. Beyond it the family is revoked: this bounds a
+    /// thief and a victim who both refresh inside the window every time. It counts generations and not retries, so a
+    /// burst of one token counts once. Two honest tabs that always refresh together look the same: keep it above the
+    /// number of access token lifetimes in a day.
     pub per_day_max: u32,
 }
 
@@ -27,16 +29,17 @@ impl Default for RetryRules {
 
 impl RetryRules {
     pub(super) fn allow(&self, used: Retries) -> bool {
-        used.of_generation < self.per_generation_max && used.today < self.per_day_max
+        let counted_today = used.of_generation > 0;
+        used.of_generation < self.per_generation_max && (counted_today || used.today < self.per_day_max)
     }
 }
 
 /// Retries answered so far. Hints, kept in memory only: they are in no change, and a restart starts at zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Retries {
     /// For the live generation.
     pub of_generation: u32,
-    /// For the family, today (UTC).
+    /// Generations of the family that were retried today (UTC).
     pub today: u32,
 }
 
@@ -87,10 +90,10 @@ impl Ledger {
         }
         let count = self.counts.entry(family).or_default();
         if count.generation != successor {
-            *count = Count { generation: successor, retries: Retries { of_generation: 0, ..count.retries } };
+            let today = count.retries.today.saturating_add(1);
+            *count = Count { generation: successor, retries: Retries { of_generation: 0, today } };
         }
         count.retries.of_generation = count.retries.of_generation.saturating_add(1);
-        count.retries.today = count.retries.today.saturating_add(1);
         Ok(())
     }
 

@@ -3,5 +3,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unreachable)]
 #![allow(clippy::disallowed_methods, reason = "tests of a whole process live in real time")]
 
+mod grant;
+mod policy;
+mod state;
+mod store;
 mod support;
 mod tidy;
