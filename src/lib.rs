@@ -40,6 +40,7 @@ pub mod cli;
 pub mod client;
 pub mod grant;
 pub mod http;
+pub mod issuer;
 pub mod keys;
 pub mod manual;
 pub mod policy;

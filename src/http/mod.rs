@@ -2,10 +2,12 @@
 //!
 //! [`server::Server`] accepts and serves; a [`Handler`] answers; [`extract`] reads; [`respond`] writes.
 
+pub mod endpoint;
 pub mod extract;
 mod ledger;
 pub mod limits;
 pub mod respond;
+pub mod router;
 pub mod server;
 mod stream;
 pub mod tls;

@@ -11,6 +11,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::http::{Body, Response};
+use crate::issuer::Document;
 use crate::protocol::error::{OAuthError, RequestReason};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -113,19 +114,6 @@ pub fn text(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Response 
     headers.insert(CONTENT_TYPE, TEXT);
     unstored(headers);
     response
-}
-
-/// A document that everybody may read and cache, with its headers prepared once.
-#[derive(Clone, Debug)]
-pub struct Document {
-    /// The bytes; cloning them copies nothing.
-    pub body: Bytes,
-    /// Media type.
-    pub content_type: HeaderValue,
-    /// A strong entity tag in its quotes (RFC 9110 section 8.8.3).
-    pub etag: HeaderValue,
-    /// For example `public, max-age=300`.
-    pub cache_control: HeaderValue,
 }
 
 /// Serves a document by GET or HEAD: 200, or 304 if the client has it (RFC 9110 section 13.1.2).

@@ -136,6 +136,8 @@ pub struct Metrics {
     pub refusals: Counted,
     /// Refresh tokens presented, by verdict: advanced, retry, reused, revoked, ...
     pub refreshes: Counted,
+    /// Revocations made lasting, by who asked: a client with a token, or an admin.
+    pub revocations: Counted,
     /// Log-ins, by result.
     pub logins: Counted,
     /// Key set requests, by status: what tells how many verifiers have the new key.
@@ -189,6 +191,7 @@ impl Metrics {
             tokens_issued: Counted::register(own, "tokens_issued", "Access tokens issued, by grant", "grant"),
             refusals: Counted::register(own, "refusals", "Requests refused, by reason", "reason"),
             refreshes: Counted::register(own, "refreshes", "Refresh tokens presented, by verdict", "verdict"),
+            revocations: Counted::register(own, "revocations", "Revocations, by who asked", "by"),
             logins: Counted::register(own, "logins", "Log-ins, by result", "result"),
             jwks_requests: Counted::register(own, "jwks_requests", "Key set requests, by status", "status"),
             reloads: Counted::register(own, "reloads", "Reloads, by result", "result"),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::keys::VerifyKey;
+use crate::keys::{KeySet, VerifyKey};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::claims::{AccessClaims, ClaimsError};
 use crate::protocol::id::Kid;
@@ -37,6 +37,12 @@ pub struct Requirements<'a> {
 pub trait KeySource {
     /// The key named `kid`.
     fn verify_key(&self, kid: &str) -> Option<&VerifyKey>;
+}
+
+impl KeySource for KeySet {
+    fn verify_key(&self, kid: &str) -> Option<&VerifyKey> {
+        Self::verify_key(self, kid)
+    }
 }
 
 impl KeySource for HashMap<Kid, VerifyKey> {

@@ -1,0 +1,23 @@
+//! `POST /token`.
+
+use hyper::StatusCode;
+
+use crate::http::endpoint::{Answered, Read};
+use crate::http::router::Shared;
+use crate::http::{Peer, Request, respond};
+use crate::protocol::error::OAuthError;
+use crate::protocol::reply::TokenReply;
+
+/// Answers a token request (RFC 6749 sections 3.2 and 5).
+pub async fn post(shared: &Shared, request: Request, peer: Peer) -> Answered {
+    match answer(shared, request, peer).await {
+        Ok(reply) => Answered::plain(respond::json(StatusCode::OK, &reply)),
+        Err(error) => Answered::refused(error),
+    }
+}
+
+async fn answer(shared: &Shared, request: Request, peer: Peer) -> Result<TokenReply, OAuthError> {
+    let read = Read::form(request, &shared.limits).await?;
+    let params = read.params()?;
+    shared.issuer.token(&read.call(&params, peer)).await
+}

@@ -1,0 +1,188 @@
+//! Which path is which endpoint: one row each.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use hyper::{Method, StatusCode};
+
+use crate::ambient::Clock;
+use crate::http::endpoint::{self, Answered};
+use crate::http::limits::BodyLimits;
+use crate::http::{Handler, Peer, Request, respond};
+use crate::issuer::Issuer;
+use crate::protocol::metadata::well_known_path;
+use crate::telemetry::log::RequestLine;
+use crate::telemetry::metrics::{Metrics, RouteMetrics};
+
+/// The endpoints of the public listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /token`
+    Token,
+    /// `POST /login`
+    Login,
+    /// `POST /revoke`
+    Revoke,
+    /// `POST /introspect`
+    Introspect,
+    /// `GET /jwks.json`
+    Jwks,
+    /// `GET /.well-known/oauth-authorization-server`
+    OauthMetadata,
+    /// `GET /.well-known/openid-configuration`
+    OpenidMetadata,
+    /// Everything else.
+    Unknown,
+}
+
+impl Route {
+    const ALL: [Self; 8] = [
+        Self::Token,
+        Self::Login,
+        Self::Revoke,
+        Self::Introspect,
+        Self::Jwks,
+        Self::OauthMetadata,
+        Self::OpenidMetadata,
+        Self::Unknown,
+    ];
+
+    /// The path as it stands in logs and metrics; a request's own path never does.
+    #[must_use]
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Token => "/token",
+            Self::Login => "/login",
+            Self::Revoke => "/revoke",
+            Self::Introspect => "/introspect",
+            Self::Jwks => "/jwks.json",
+            Self::OauthMetadata => "/.well-known/oauth-authorization-server",
+            Self::OpenidMetadata => "/.well-known/openid-configuration",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The methods of the endpoint, as `Allow` lists them.
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
+            Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        match self.allow() {
+            "POST" => method == Method::POST,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+}
+
+/// The public listener.
+pub struct Public {
+    shared: Arc<Shared>,
+}
+
+/// What every request needs.
+pub struct Shared {
+    /// The authority.
+    pub issuer: Arc<Issuer>,
+    /// Bounds on bodies.
+    pub limits: BodyLimits,
+    /// The clock, for durations.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The path of the issuer: a gateway at `https://host/auth` answers at `/auth/token`, and at `/token` for a
+    /// proxy that strips the prefix.
+    prefix: String,
+    /// Where RFC 8414 section 3 puts the document of an issuer with a path.
+    well_known: String,
+    counted: [(Route, RouteMetrics); 8],
+}
+
+impl Public {
+    /// Routes requests to the endpoints of `issuer`.
+    #[must_use]
+    pub fn new(issuer: Arc<Issuer>, limits: BodyLimits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let after_scheme = issuer.name().split_once("://").map_or("", |(_, rest)| rest);
+        let prefix = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default();
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        let well_known = well_known_path(&prefix);
+        let counted = Route::ALL.map(|route| (route, metrics.route(route.template())));
+        Self { shared: Arc::new(Shared { issuer, limits, clock, metrics, prefix, well_known, counted }) }
+    }
+}
+
+impl Shared {
+    fn route(&self, path: &str) -> Route {
+        if path == self.well_known {
+            return Route::OauthMetadata;
+        }
+        let path = match path.strip_prefix(self.prefix.as_str()) {
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => path,
+        };
+        match path {
+            "/.well-known/jwks.json" => Route::Jwks,
+            _ => Route::ALL.into_iter().find(|route| route.template() == path).unwrap_or(Route::Unknown),
+        }
+    }
+
+    async fn answer(&self, route: Route, request: Request, peer: Peer) -> Answered {
+        if route != Route::Unknown && !route.takes(request.method()) {
+            return Answered::plain(respond::method_not_allowed(route.allow()));
+        }
+        match route {
+            Route::Token => endpoint::token::post(self, request, peer).await,
+            Route::Login => endpoint::login::post(self, request, peer).await,
+            Route::Revoke => endpoint::revoke::post(self, request, peer).await,
+            Route::Introspect => endpoint::introspect::post(self, request, peer).await,
+            Route::Jwks => endpoint::jwks::get(self, &request),
+            Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
+            Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+impl Handler for Public {
+    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = crate::http::Response> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let began = shared.clock.monotonic();
+            let route = shared.route(request.uri().path());
+            let method = request.method().clone();
+            let answered = shared.answer(route, request, peer).await;
+            let took = shared.clock.monotonic().saturating_sub(began);
+            let status = answered.response.status().as_u16();
+            if let Some((_, counted)) = shared.counted.iter().find(|(own, _)| *own == route) {
+                counted.observe(status, took);
+            }
+            let reason = answered.refused.map(|error| {
+                shared.metrics.refusals.inc(error.reason());
+                error.reason()
+            });
+            let line = RequestLine {
+                // A method is the client's text too: only those we know are named.
+                method: known_method(&method),
+                route: route.template(),
+                status,
+                took,
+                client_id: None,
+                jti: None,
+                family: None,
+                reason,
+            };
+            line.emit();
+            answered.response
+        }
+    }
+}
+
+fn known_method(method: &Method) -> &'static str {
+    [Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH]
+        .iter()
+        .zip(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+        .find(|(known, _)| *known == method)
+        .map_or("other", |(_, name)| name)
+}
