@@ -1,7 +1,12 @@
 //! The command line: one file a noun; `output` is the only printer.
 
+pub mod ask;
+pub mod clients;
+pub mod config;
 pub mod failure;
+pub mod hash_password;
 pub mod output;
+pub mod users;
 
 use std::path::PathBuf;
 
