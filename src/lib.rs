@@ -38,6 +38,7 @@
 pub mod ambient;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod grant;
 pub mod http;
 pub mod issuer;

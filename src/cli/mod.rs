@@ -1,8 +1,13 @@
 //! The command line: one file a noun; `output` is the only printer.
 
+pub mod ask;
+pub mod clients;
+pub mod config;
 pub mod failure;
+pub mod hash_password;
 pub mod keys;
 pub mod output;
+pub mod users;
 
 use std::path::PathBuf;
 

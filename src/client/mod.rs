@@ -84,7 +84,7 @@ pub fn digest(secret: &str) -> [u8; 32] {
 }
 
 /// A registered client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// `client_id`.
     pub id: ClientId,

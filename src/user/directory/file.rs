@@ -29,6 +29,17 @@ impl Users {
         Self::parse(path, &document::read(path)?)
     }
 
+    /// As [`Users::read`], but a file that does not exist yet holds no user: a gateway for services alone needs none.
+    ///
+    /// # Errors
+    /// As [`Users::read`], without `Missing`.
+    pub fn read_or_empty(path: &Path) -> Result<Self, FileError> {
+        match Self::read(path) {
+            Err(FileError::Missing { .. }) => Ok(Self::default()),
+            read => read,
+        }
+    }
+
     /// Reads the text of `users.toml`; `path` is for messages only.
     ///
     /// # Errors
@@ -90,16 +101,13 @@ pub struct FileDirectory {
 }
 
 impl FileDirectory {
-    /// Reads the file. One that does not exist yet holds no user: a gateway for services alone needs none.
+    /// Reads the file; one that does not exist yet is empty.
     ///
     /// # Errors
     /// [`FileError`] for a file that cannot be read or is damaged.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
-        let users = match Users::read(&path) {
-            Err(FileError::Missing { .. }) => Users::default(),
-            read => read?,
-        };
+        let users = Users::read_or_empty(&path)?;
         Ok(Self { path, current: ArcSwap::from_pointee(users) })
     }
 
@@ -109,10 +117,8 @@ impl FileDirectory {
     /// [`FileError`]; the users stay as they were. A file that has gone is an error here: nobody is locked out
     /// because a volume was not mounted.
     pub fn reload(&self) -> Result<usize, FileError> {
-        let users = match Users::read(&self.path) {
-            Err(FileError::Missing { .. }) if self.current.load().is_empty() => Users::default(),
-            read => read?,
-        };
+        let was_empty = self.current.load().is_empty();
+        let users = if was_empty { Users::read_or_empty(&self.path) } else { Users::read(&self.path) }?;
         let count = users.len();
         self.replace(users);
         Ok(count)

@@ -17,7 +17,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DirectoryError>> 
 pub struct DirectoryError;
 
 /// What a log-in needs to know about a user.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// The name, as the directory spells it.
     pub name: Arc<str>,
