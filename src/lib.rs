@@ -36,6 +36,7 @@
 //! family if there is one ([`store::Store::rotate`]), and only then releases the answer.
 
 pub mod ambient;
+pub mod app;
 pub mod cli;
 pub mod client;
 pub mod config;

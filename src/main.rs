@@ -1,3 +1,5 @@
 //! The command line; see `mintgate --help`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    mintgate::cli::main()
+}

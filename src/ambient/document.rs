@@ -117,6 +117,30 @@ pub fn read(path: &Path) -> Result<String, FileError> {
     })
 }
 
+/// What tells one version of a file from another without reading it: device, inode, size, times of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(pub [u64; 6]);
+
+impl From<rustix::fs::Stat> for Stamp {
+    #[allow(clippy::unnecessary_cast, reason = "the widths of these fields differ between platforms")]
+    fn from(facts: rustix::fs::Stat) -> Self {
+        Self([
+            facts.st_dev as u64,
+            facts.st_ino as u64,
+            facts.st_size as u64,
+            facts.st_mtime as u64,
+            facts.st_mtime_nsec as u64,
+            (facts.st_ctime as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.st_ctime_nsec as u64),
+        ])
+    }
+}
+
+/// The stamp of a file, links followed; `None` if there is none, or it cannot be looked at.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    rustix::fs::stat(path).ok().map(Stamp::from)
+}
+
 /// Whether an edit is carried out or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {

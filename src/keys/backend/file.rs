@@ -213,15 +213,7 @@ impl KeyBackend for FileBackend {
     fn stamp(&self) -> Result<Stamp, BackendError> {
         let (directory, path) = self.open()?;
         match rustix::fs::statat(&directory, MANIFEST_NAME, AtFlags::SYMLINK_NOFOLLOW) {
-            #[allow(clippy::unnecessary_cast, reason = "the widths of these fields differ between platforms")]
-            Ok(facts) => Ok(Stamp([
-                facts.st_dev as u64,
-                facts.st_ino as u64,
-                facts.st_size as u64,
-                facts.st_mtime as u64,
-                facts.st_mtime_nsec as u64,
-                (facts.st_ctime as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.st_ctime_nsec as u64),
-            ])),
+            Ok(facts) => Ok(facts.into()),
             Err(Errno::NOENT) => Err(BackendError::NotInitialised(path)),
             Err(error) => Err(BackendError::Io { path: path.join(MANIFEST_NAME), error: error.into() }),
         }

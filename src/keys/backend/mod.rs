@@ -71,9 +71,7 @@ pub enum BackendError {
     },
 }
 
-/// Says whether a manifest may have changed: equal stamps mean the same bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp(pub [u64; 6]);
+pub use crate::ambient::document::Stamp;
 
 /// How long to wait for another process that changes the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::user::directory::{Account, Answer, Directory};
 use crate::user::file;
 
 /// An immutable snapshot of the users.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Users {
     by_name: HashMap<Arc<str>, Arc<Account>>,
     by_subject: HashMap<Subject, Arc<Account>>,
@@ -101,6 +101,12 @@ pub struct FileDirectory {
 }
 
 impl FileDirectory {
+    /// A directory of users that were read already from `path`.
+    #[must_use]
+    pub fn new(path: PathBuf, users: Users) -> Self {
+        Self { path, current: ArcSwap::from_pointee(users) }
+    }
+
     /// Reads the file; one that does not exist yet is empty.
     ///
     /// # Errors

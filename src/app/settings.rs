@@ -1,0 +1,112 @@
+//! From the checked configuration to each part's own settings.
+
+use crate::config::{Config, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
+use crate::http::limits::{BodyLimits, Settings as HttpSettings};
+use crate::http::tls;
+use crate::keys::{self, Automatic};
+use crate::policy::lifetime::Lifetimes;
+use crate::protocol::time::UnixSeconds;
+use crate::state::RetryRules;
+use crate::telemetry::log;
+use crate::token::{Limits, Typ};
+use crate::{grant, issuer, store};
+
+/// What keys live by.
+#[must_use]
+pub fn keys(config: &Config) -> keys::Settings {
+    keys::Settings {
+        directory: config.keys.directory.clone(),
+        algorithms: config.keys.algorithms.clone(),
+        rotate_every: config.keys.rotate_every,
+        publish_ahead: config.keys.publish_ahead,
+        token_lifetime_max: config.tokens.lifetime_max,
+        family_lifetime_max: config.refresh.absolute_lifetime,
+        automatic: match config.keys.rotation {
+            Rotation::Automatic => Automatic::On,
+            Rotation::Manual => Automatic::Off,
+        },
+    }
+}
+
+/// What the issuer decides with.
+#[must_use]
+pub fn issuer(config: &Config) -> issuer::Settings {
+    issuer::Settings {
+        grant: grant::Settings {
+            lifetimes: Lifetimes {
+                access: config.tokens.access_lifetime,
+                idle: config.refresh.idle_lifetime,
+                absolute: config.refresh.absolute_lifetime,
+            },
+            retry: RetryRules { window: config.refresh.retry_window, ..RetryRules::default() },
+        },
+        algorithm: config.tokens.algorithm,
+        typ: match config.tokens.typ {
+            TokenTyp::AtJwt => Typ::AtJwt,
+            TokenTyp::Jwt => Typ::Jwt,
+        },
+        limits: Limits::new(config.tokens.lifetime_max),
+        password_grant: config.compatibility.password_grant,
+    }
+}
+
+/// The bounds of a store that has seen nothing from before `now`.
+#[must_use]
+pub fn store(config: &Config, now: UnixSeconds) -> store::Settings {
+    store::Settings { entries_max: config.state.entries_max, knows_since: now, ..store::Settings::default() }
+}
+
+/// The bounds of the listeners.
+#[must_use]
+pub fn http(config: &Config) -> HttpSettings {
+    let limits = &config.limits;
+    HttpSettings {
+        header_timeout: limits.header_timeout,
+        headers_max: limits.headers_max,
+        header_bytes_max: limits.header_bytes_max,
+        body: BodyLimits { body_bytes_max: limits.body_bytes_max, body_timeout: limits.body_timeout },
+        idle_timeout: limits.idle_timeout,
+        connections_max: limits.connections_max,
+        in_flight_max: limits.in_flight_max,
+        drain_timeout: limits.shutdown_grace,
+        ..HttpSettings::default()
+    }
+}
+
+/// TLS, if a certificate is configured.
+#[must_use]
+pub fn tls(config: &Config) -> Option<tls::Settings> {
+    let files = config.tls.as_ref()?;
+    Some(tls::Settings { certificate: files.certificate.clone(), key: files.key.clone() })
+}
+
+/// The form and depth of the log.
+#[must_use]
+pub fn log(config: &Config) -> log::Settings {
+    log::Settings {
+        format: match config.log.format {
+            LogFormat::Json => log::Format::Json,
+            LogFormat::Text => log::Format::Text,
+        },
+        level: match config.log.level {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+        .to_owned(),
+    }
+}
+
+/// What the operator should know about durability, said at every start.
+#[must_use]
+pub fn durability_in_words(durability: Durability) -> &'static str {
+    match durability {
+        Durability::None => "state is kept in memory: a restart forgets revocations and ends every log-in",
+        // Honest until the durable store is there: a setting that promises more than the store keeps.
+        Durability::Always | Durability::Batch => {
+            "state is kept in memory, whatever [state] durability says: a restart forgets revocations and ends every log-in"
+        }
+    }
+}
