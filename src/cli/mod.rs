@@ -2,6 +2,7 @@
 
 pub mod failure;
 pub mod output;
+pub mod token;
 
 use std::path::PathBuf;
 
