@@ -14,6 +14,7 @@ pub mod output;
 pub mod pages;
 pub mod revoke;
 pub mod serve;
+pub mod token;
 pub mod users;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::ambient::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::app::settings;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::client::registry::Registry;
 use crate::keys::Keyring;
 
 /// What every command gets.
@@ -77,6 +79,9 @@ enum Command {
     /// Add, list, change and remove clients
     #[command(subcommand)]
     Clients(clients::Command),
+    /// Mint, inspect, verify, explain or revoke a token
+    #[command(subcommand)]
+    Token(token::Command),
     /// Revoke a login, all logins of a user, everything of a client, or one access token
     Revoke(revoke::Args),
     /// Hash a password as users.toml stores it
@@ -124,12 +129,36 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         }
         Command::Users(command) => users::run(command, context),
         Command::Clients(command) => clients::run(command, context),
+        Command::Token(command) => token_command(&command, context),
         Command::Revoke(args) => revoke::run(&args, context),
         Command::HashPassword(arguments) => hash_password::run(arguments, context),
         Command::Health(args) => health::run(&args, context),
         Command::Completions(args) => pages::completions(&args, context),
         Command::Man(args) => pages::man(&args, context),
     }
+}
+
+/// Reads what a token command needs; `token inspect` needs nothing, so it works where there is no configuration.
+fn token_command(command: &token::Command, context: &Context<'_>) -> Result<(), Failure> {
+    if !command.needs_configuration() {
+        return token::run(command, context, None);
+    }
+    let config = config::load(context)?.config;
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string());
+    let keyring = Keyring::load(&settings::keys(&config)).map_err(|error| failed(&error))?;
+    let clients = Registry::read_or_empty(&config.clients.file).map_err(|error| failed(&error))?;
+    let keys = keyring.current();
+    let policy = settings::issuer(&config);
+    let deps = token::Deps {
+        issuer: &config.issuer,
+        signer: keys.signer(config.tokens.algorithm).map(AsRef::as_ref),
+        keys: keys.as_ref(),
+        client: &|id| clients.find(id).cloned(),
+        limits: policy.limits,
+        access_lifetime: config.tokens.access_lifetime,
+        typ: policy.typ,
+    };
+    token::run(command, context, Some(&deps))
 }
 
 /// A runtime for the commands that need one.

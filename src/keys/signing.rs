@@ -13,7 +13,7 @@ use crate::ambient::entropy::ring_source;
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::base64url;
 use crate::protocol::id::Kid;
-use crate::protocol::jwk::PublicJwk;
+use crate::protocol::jwk::{JwkError, PublicJwk};
 use crate::protocol::jws::Typ;
 
 /// Why a private key cannot be used.
@@ -25,6 +25,9 @@ pub enum KeyError {
     /// RSA outside 2048 to 4096 bits (RFC 7518 section 3.3).
     #[error("an RSA key has 2048 to 4096 bits and an exponent of at least 65537")]
     RsaSize,
+    /// RSA from a generator known to be broken (CVE-2017-15361).
+    #[error("the RSA key comes from a broken generator (CVE-2017-15361) and can be factored; make a new one")]
+    RsaWeak,
     /// RSA keys are imported, not generated.
     #[error("RSA keys are imported, not generated; make one with `openssl genrsa 3072` and use `mintgate keys import`")]
     RsaGenerate,
@@ -105,7 +108,10 @@ impl SigningKey {
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)).map_err(malformed)?;
                 let components = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
-                let public = PublicJwk::rsa(components.n, components.e).map_err(|_| KeyError::RsaSize)?;
+                let public = PublicJwk::rsa(components.n, components.e).map_err(|error| match error {
+                    JwkError::WeakRsa => KeyError::RsaWeak,
+                    _ => KeyError::RsaSize,
+                })?;
                 (Pair::Rsa(Box::new(pair)), public)
             }
         };

@@ -53,6 +53,9 @@ pub enum JwkError {
     /// RSA below 2048 or above 4096 bits, or an even or tiny exponent (RFC 7518 section 3.3).
     #[error("an RSA key has 2048 to 4096 bits and an odd exponent of at least 65537")]
     RsaSize,
+    /// An RSA modulus with the fingerprint of a broken generator (CVE-2017-15361): it can be factored.
+    #[error("the RSA key comes from a broken generator (CVE-2017-15361) and can be factored; make a new one")]
+    WeakRsa,
     /// An Ed25519 point of small order: anybody can sign for it.
     #[error("the Ed25519 key is a point of small order")]
     SmallOrder,
@@ -165,7 +168,8 @@ impl PublicJwk {
     /// An RSA key; leading zeros are dropped (RFC 7518 section 6.3.1).
     ///
     /// # Errors
-    /// `RsaSize` outside 2048 to 4096 bits or with a weak exponent (RFC 7518 section 3.3).
+    /// `RsaSize` outside 2048 to 4096 bits or with a weak exponent (RFC 7518 section 3.3); `WeakRsa` for a modulus
+    /// of a generator known to be broken.
     pub fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Self, JwkError> {
         let trim = |bytes: Vec<u8>| bytes.into_iter().skip_while(|b| *b == 0).collect::<Vec<u8>>();
         let (n, e) = (trim(n), trim(e));
@@ -175,12 +179,31 @@ impl PublicJwk {
         if !(2_048..=4_096).contains(&bits) || e.len() > 4 || exponent < 65_537 || exponent % 2 == 0 {
             return Err(JwkError::RsaSize);
         }
+        if has_roca_fingerprint(&n) {
+            return Err(JwkError::WeakRsa);
+        }
         Ok(Self::Rsa { n, e })
     }
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], JwkError> {
     bytes.try_into().map_err(|_| JwkError::Malformed)
+}
+
+/// Whether a modulus bears the mark of the generator of CVE-2017-15361 ("ROCA"): its primes were powers of 65537
+/// modulo the product of the first primes, so the modulus is one modulo each of them. For an honest modulus this
+/// happens once in about 2^27.
+fn has_roca_fingerprint(n: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.into_iter().all(|prime| {
+        let remainder = n.iter().fold(0, |sum, byte| (sum * 256 + u32::from(*byte)) % prime);
+        // The powers of 65537 modulo a prime come back to 1 after at most prime - 1 steps.
+        let powers = std::iter::successors(Some(1), |power| Some(power * (65_537 % prime) % prime));
+        powers.take(prime as usize).any(|power| power == remainder)
+    })
 }
 
 /// The y coordinates of the eight points whose order divides 8, and their non-canonical spellings, little-endian

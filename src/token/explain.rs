@@ -41,7 +41,7 @@ const STEPS: [(&str, &str, &str); 9] = [
     ("typ", "the token is of the kind expected", "RFC 9068 section 4"),
     ("signature", "header and claims are as the key signed them", "RFC 7515 section 5.2"),
     ("claims", "every required claim is there and has its type", "RFC 9068 section 2.2"),
-    ("iss", "this gateway issued it", "RFC 9068 section 4"),
+    ("iss", "it names this gateway as its issuer", "RFC 9068 section 4"),
     ("aud", "it is meant for the audience that asks", "RFC 7519 section 4.1.3"),
     ("time", "not expired, and not from the future", "RFC 7519 sections 4.1.4 to 4.1.6"),
 ];

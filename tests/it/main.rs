@@ -1,11 +1,14 @@
-//! One test binary that mirrors `src`.
+//! One test binary that mirrors `src`; `spec` holds one test for each MUST, `end_to_end` what users do.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unreachable)]
 #![allow(clippy::disallowed_methods, reason = "tests of a whole process live in real time")]
 
+mod cli;
 mod grant;
 mod policy;
+mod spec;
 mod state;
 mod store;
 mod support;
 mod tidy;
+mod token;

@@ -1,6 +1,6 @@
 //! A small blocking HTTP/1.1 client: it sends exactly what a test says and hides nothing of the answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 

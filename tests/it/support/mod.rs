@@ -1,6 +1,10 @@
-//! What tests share: a temporary directory, a plain HTTP client, a real server process.
+//! What several tests need: temporary directories, a plain HTTP client, a real server process, keys made at run time,
+//! drafts, public vectors, the corpus of attacks.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod attacks;
 pub mod http;
 pub mod server;
 pub mod temp;
+pub mod tokens;
+pub mod vectors;
