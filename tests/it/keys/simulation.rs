@@ -200,14 +200,14 @@ fn unknown_kids(rules: Rules, caching: Caching, habit: Habit, seed: u64, rotatio
         tokens.retain(|(_, ends_at)| *ends_at > world.now);
         let oldest = tokens.len().saturating_sub(20);
         tokens.drain(..oldest);
-        for index in 0..verifiers.len() {
+        for verifier in &mut verifiers {
             // Not every verifier sees every token, so caches age.
             if tokens.is_empty() || world.dice.one_in(2) {
                 continue;
             }
             let pick = world.dice.below(tokens.len() as u64) as usize;
             for kid in [tokens[pick].0.clone(), tokens[tokens.len() - 1].0.clone()] {
-                unknown += u32::from(verifiers[index].knows(&kid, &mut world, caching) == Some(false));
+                unknown += u32::from(verifier.knows(&kid, &mut world, caching) == Some(false));
             }
         }
         // At any time at most one key of a use is active.

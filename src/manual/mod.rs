@@ -1,0 +1,3 @@
+//! The long texts: how things work together, and why they are as they are.
+
+pub mod rotation;
