@@ -66,7 +66,8 @@
 //!
 //! With automatic rotation a key is replaced `rotate_every` after it became active; its successor is prepared
 //! `publish_ahead` earlier. If `rotate_every` is shorter than `publish_ahead`, the overlap wins and the period becomes
-//! `publish_ahead`. RS256 keys are imported, not generated; when one is due the log says so, once an hour, and the old
+//! `publish_ahead`. At most [`LIVING_MAX`](crate::keys::plan::LIVING_MAX) keys of one use live side by side; a period so
+//! short that more would pile up makes rotation wait for the oldest to retire, and the log says so. RS256 keys are imported, not generated; when one is due the log says so, once an hour, and the old
 //! key signs on.
 //!
 //! An algorithm that is added to the configuration of a running gateway is published first and signs after the

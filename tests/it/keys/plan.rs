@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mintgate::keys::lifecycle::{self, Automatic, Forbidden, KeyRecord, KeyState, KeyUse, Rules};
-use mintgate::keys::plan::{RETIRED_KEPT_MAX, Step, Takeover, Warning, apply, plan, takeover};
+use mintgate::keys::plan::{LIVING_MAX, RETIRED_KEPT_MAX, Step, Takeover, Warning, apply, plan, takeover};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::Kid;
 use mintgate::protocol::time::UnixSeconds;
@@ -220,6 +220,19 @@ fn rs256_is_never_generated_only_asked_for() {
     case.records[0].state = KeyState::Tainted;
     let (steps, warnings) = takeover(&case.records, &case.rules, UnixSeconds(11_000));
     assert_eq!((steps, warnings), (vec![], vec![Warning::ImportMissing(Algorithm::Rs256)]));
+}
+
+#[test]
+fn a_period_far_too_short_fills_nothing() {
+    let mut case = Case::quiet();
+    for n in 1..LIVING_MAX {
+        case.records.push(at(key(&format!("s{n}"), KeyUse::Seal, 1), KeyState::Retiring, 10_900));
+    }
+    let due = plan(&case.records, &case.rules, UnixSeconds(10_900));
+    assert_eq!(due.steps, [Step::Prepare(ES, Takeover::WhenDue)]);
+    assert_eq!((due.warnings, due.next_at), (vec![Warning::Crowded(KeyUse::Seal)], UnixSeconds(10_960)));
+    case.records.pop();
+    assert_eq!(plan(&case.records, &case.rules, UnixSeconds(10_900)).steps.len(), 2);
 }
 
 #[test]
