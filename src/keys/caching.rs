@@ -76,7 +76,10 @@ mod tests {
         let rows = [
             (0, "public, max-age=0, must-revalidate"),
             (2, "public, max-age=0, must-revalidate"),
+            (3, "public, max-age=0, must-revalidate"),
             (4, "public, max-age=1, stale-while-revalidate=0, stale-if-error=0"),
+            (10, "public, max-age=3, stale-while-revalidate=1, stale-if-error=3"),
+            (86_400, "public, max-age=3600, stale-while-revalidate=3600, stale-if-error=70560"),
             (3_600, "public, max-age=1080, stale-while-revalidate=540, stale-if-error=1620"),
         ];
         for (seconds, header) in rows {

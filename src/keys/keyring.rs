@@ -80,6 +80,9 @@ pub enum KeyringError {
     /// It lacks a key whose tokens may be alive.
     #[error("refused: the new key set lacks key {0}, whose tokens may still be alive; bring it back, or taint it")]
     Lost(Kid),
+    /// It brings back a key that has ended.
+    #[error("refused: the new key set brings back key {0}, which was retired or tainted")]
+    Revived(Kid),
     /// Nothing would sign: not a set to start with.
     #[error("the key set has no active signing key; run `mintgate keys generate`")]
     NoSigner,
@@ -158,6 +161,9 @@ impl Keyring {
         let current = self.current.load();
         if let Some(lost) = current.lost_in(&next, now) {
             return Err(KeyringError::Lost(lost.id.clone()));
+        }
+        if let Some(revived) = current.revived_in(&next) {
+            return Err(KeyringError::Revived(revived.id.clone()));
         }
         // A set without a signer is taken: a tainted key must go, even if nothing can sign in its place.
         // A refused set is looked at again each time: a missing file may come back, a live token may end.

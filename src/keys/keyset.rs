@@ -181,6 +181,21 @@ impl KeySet {
     }
 }
 
+impl KeySet {
+    /// A key that has ended in this set and lives in `next`: a restored backup, or a hand in the file. What was
+    /// tainted or retired never comes back.
+    #[must_use]
+    pub fn revived_in<'a>(&'a self, next: &KeySet) -> Option<&'a KeyRecord> {
+        let alive = |id: &Kid| next.records.iter().any(|other| other.id == *id && !other.state.has_ended());
+        let tainted = |id: &Kid| next.is_tainted(id.as_str());
+        self.records.iter().find(|record| match record.state {
+            KeyState::Retired => alive(&record.id),
+            KeyState::Tainted => !tainted(&record.id) && next.records.iter().any(|other| other.id == record.id),
+            KeyState::Prepared | KeyState::Active | KeyState::Retiring => false,
+        })
+    }
+}
+
 /// Position of an algorithm in the configuration; those it does not name come last.
 fn preference(rules: &Rules, algorithm: Algorithm) -> (usize, Algorithm) {
     (rules.algorithms.iter().position(|one| *one == algorithm).unwrap_or(usize::MAX), algorithm)

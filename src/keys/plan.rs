@@ -12,6 +12,10 @@ use crate::protocol::time::UnixSeconds;
 /// Retired records kept for the reader of `keys list`, for each use; older ones are forgotten.
 pub const RETIRED_KEPT_MAX: usize = 32;
 
+/// Most keys of one use that the calendar lets live side by side: a period far shorter than what the keys sign lives
+/// would fill the key set. At the bound rotation waits for the oldest key to retire.
+pub const LIVING_MAX: usize = 128;
+
 /// When a new key takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takeover {
@@ -56,6 +60,8 @@ pub enum Warning {
         /// Since when.
         since: UnixSeconds,
     },
+    /// As many keys of one use as there may be have not ended yet: rotation waits.
+    Crowded(KeyUse),
     /// Nothing signs with an algorithm that the configuration names, and no key of it can be generated.
     ImportMissing(Algorithm),
 }
@@ -67,6 +73,11 @@ impl std::fmt::Display for Warning {
                 f,
                 "key {id} was due for replacement at {}; {algorithm} keys are imported: mintgate keys import FILE",
                 since.to_rfc3339()
+            ),
+            Self::Crowded(usage) => write!(
+                f,
+                "{LIVING_MAX} {usage} keys have not ended yet, so rotation waits; rotate_every is far too short for the \
+                 lifetimes of what they sign"
             ),
             Self::ImportMissing(algorithm) => {
                 write!(f, "no {algorithm} key is active, and {algorithm} keys are imported: mintgate keys import FILE")
@@ -189,13 +200,16 @@ impl Draft {
             {
                 self.plan.steps.push(Step::Activate(next.id.clone()));
             }
-        } else if by_calendar
-            && self.is_due(replace_at.before(whole_seconds(rules.publish_ahead)))
-            && !self.prepare(usage, Takeover::WhenDue)
-            && let KeyUse::Sign(algorithm) = usage
-        {
-            let id = active.id.clone();
-            self.plan.warnings.push(Warning::ImportDue { id, algorithm, since: replace_at });
+        } else if by_calendar && self.is_due(replace_at.before(whole_seconds(rules.publish_ahead))) {
+            let living = records.iter().filter(|record| record.usage == usage && !record.state.has_ended()).count();
+            if living >= LIVING_MAX {
+                self.plan.warnings.push(Warning::Crowded(usage));
+            } else if !self.prepare(usage, Takeover::WhenDue)
+                && let KeyUse::Sign(algorithm) = usage
+            {
+                let id = active.id.clone();
+                self.plan.warnings.push(Warning::ImportDue { id, algorithm, since: replace_at });
+            }
         }
     }
 

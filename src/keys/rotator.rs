@@ -18,6 +18,9 @@ pub const TICK: Duration = Duration::from_millis(500);
 /// A complaint that stays true is repeated this often.
 const REPEAT_AFTER: Duration = Duration::from_secs(3_600);
 
+/// Most complaints remembered; past it the oldest may be repeated early.
+const COMPLAINTS_MAX: usize = 64;
+
 /// Runs until `shutdown` turns true (or its sender is gone). Never fails: what goes wrong is logged, the current set
 /// stays in service, and the next tick tries again.
 pub async fn run(
@@ -121,6 +124,9 @@ impl Rotator {
         self.complaints.retain(|(_, at)| now.saturating_sub(*at) < REPEAT_AFTER);
         if self.complaints.iter().all(|(known, _)| *known != what) {
             tracing::warn!("{what}");
+            if self.complaints.len() >= COMPLAINTS_MAX {
+                self.complaints.remove(0);
+            }
             self.complaints.push((what, now));
         }
     }

@@ -5,6 +5,7 @@
 
 mod cli;
 mod grant;
+mod keys;
 mod policy;
 mod spec;
 mod state;

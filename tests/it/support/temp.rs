@@ -1,27 +1,35 @@
-//! A directory of a test's own, removed when it is dropped.
+//! A directory of its own for each test, removed at the end.
 
 use std::path::{Path, PathBuf};
 
-use mintgate::ambient::SystemEntropy;
-use mintgate::ambient::entropy::draw;
+use mintgate::ambient::{Entropy as _, SystemEntropy};
 
-pub struct TempDir(PathBuf);
+/// Removed, with all that is in it, when dropped.
+pub struct TempDir {
+    path: PathBuf,
+}
 
 impl TempDir {
     pub fn new() -> Self {
-        let name = u64::from_be_bytes(draw(&SystemEntropy).expect("entropy"));
-        let path = std::env::temp_dir().join(format!("mintgate-test-{name:016x}"));
-        std::fs::create_dir(&path).expect("a fresh directory");
-        Self(path)
+        let random: [u8; 12] = SystemEntropy.bytes().expect("entropy");
+        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = std::env::temp_dir().join(format!("mintgate-test-{name}"));
+        std::fs::create_dir(&path).expect("a temporary directory");
+        Self { path }
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
     }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        // A test may have taken permissions away; what cannot be removed is left to the system's own cleaning.
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
