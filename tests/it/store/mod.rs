@@ -1,1 +1,5 @@
-//! Mirrors `src/store`.
+//! Mirrors `src/store`: one behaviour suite, and each engine that has to pass it.
+
+#[macro_use]
+mod suite;
+mod memory;
