@@ -1,3 +1,6 @@
 //! One test binary that mirrors `src`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unreachable)]
+
+mod http;
+mod telemetry;
