@@ -1,6 +1,6 @@
 //! The load harness: mintgate against its floor twin, in turn, on loopback. See `benches/README.md`.
 //!
-//! `cargo bench --bench load -- [SCENARIO...] [--seconds S] [--rounds N] [--connections N] [--json] [--self-check]`
+//! `cargo bench --bench load -- [SCENARIO...] [--seconds S] [--rounds N] [--connections N] [--json] [--bare]`
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::exit)]
 
@@ -12,6 +12,8 @@ mod scenario;
 
 use std::time::Duration;
 
+use crate::floor::Kind;
+
 /// What was asked for on the command line.
 pub struct Options {
     pub scenarios: Vec<String>,
@@ -20,8 +22,8 @@ pub struct Options {
     pub connections: usize,
     pub idle: usize,
     pub json: bool,
-    /// The floor on both sides: the ratio must come out as 1.
-    pub self_check: bool,
+    /// Our HTTP server with nothing behind it, in the place of mintgate.
+    pub bare: bool,
 }
 
 const SCENARIOS: [&str; 7] = ["client_credentials", "refresh", "jwks", "jwks_304", "floor", "flood", "idle"];
@@ -34,7 +36,7 @@ fn options() -> Options {
         connections: 64,
         idle: 10_000,
         json: false,
-        self_check: false,
+        bare: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -46,7 +48,7 @@ fn options() -> Options {
             "--connections" => options.connections = number() as usize,
             "--idle" => options.idle = number() as usize,
             "--json" => options.json = true,
-            "--self-check" => options.self_check = true,
+            "--bare" => options.bare = true,
             // Cargo adds it.
             "--bench" => {}
             name if SCENARIOS.contains(&name) => options.scenarios.push(name.to_owned()),
@@ -61,14 +63,16 @@ fn options() -> Options {
 
 fn usage(argument: &str) -> ! {
     eprintln!("load: cannot use {argument:?}; scenarios: {}", SCENARIOS.join(" "));
-    eprintln!("options: --seconds S  --rounds N  --connections N  --idle N  --json  --self-check");
+    eprintln!("options: --seconds S  --rounds N  --connections N  --idle N  --json  --bare");
     std::process::exit(2);
 }
 
 fn main() {
     // The floor twin is this program again, in a process of its own, so that its CPU time is its own.
-    if std::env::args().nth(1).as_deref() == Some("floor-twin") {
-        return floor::run();
+    for kind in [Kind::Twin, Kind::Bare] {
+        if std::env::args().nth(1).as_deref() == Some(kind.argument()) {
+            return floor::run(kind);
+        }
     }
     // `cargo test --benches` only wants to know that this starts.
     if std::env::args().any(|argument| argument == "--test") {

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::floor::{Kind, Reply};
+
 pub struct Process {
     child: Child,
     /// What it said about itself on its first line.
@@ -26,10 +28,10 @@ impl Process {
         Self { child, said }
     }
 
-    /// The twin that does nothing but HTTP.
-    pub fn floor(reply: &crate::floor::Reply) -> Self {
+    /// This program again, as a server that always gives `reply`.
+    pub fn ours(kind: Kind, reply: &Reply) -> Self {
         let own = std::env::current_exe().unwrap();
-        Self::start(Command::new(own).arg("floor-twin").arg(serde_json::to_string(reply).unwrap()))
+        Self::start(Command::new(own).arg(kind.argument()).arg(serde_json::to_string(reply).unwrap()))
     }
 
     /// `host:port` from a URL in what it said.

@@ -8,7 +8,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
 use crate::Options;
 use crate::client::{Answer, Connection, Outcome, Script, drive, get, post};
-use crate::floor::Reply;
+use crate::floor::{Kind, Reply};
 use crate::process::Process;
 use crate::report::{Flood, Idle, Ratio, Spread, print};
 
@@ -25,9 +25,9 @@ struct Target {
 
 impl Target {
     fn start(options: &Options) -> Self {
-        if options.self_check {
+        if options.bare {
             let reply = stand_in();
-            let process = Process::floor(&reply);
+            let process = Process::ours(Kind::Bare, &reply);
             let address = process.address("url");
             let text = |text: &str| text.to_owned();
             let client = [text("client"), text("secret-secret-secret-secret-secret-secret-43"), text("read write")];
@@ -79,7 +79,7 @@ fn encoded(text: &str) -> String {
     out
 }
 
-/// What the twin answers when it plays mintgate: about a token response.
+/// What stands in for mintgate's answers: about a token response.
 fn stand_in() -> Reply {
     let headers = [
         ("content-type", "application/json"),
@@ -149,7 +149,7 @@ pub async fn run(options: &Options) {
             }
             "floor" => {
                 // The twin against itself: what the method itself is worth today.
-                let twin = Process::floor(&Reply { form: false, ..stand_in() });
+                let twin = Process::ours(Kind::Twin, &Reply { form: false, ..stand_in() });
                 let address = twin.address("url");
                 let own = Target { process: twin, address, ..target };
                 failed += fixed(options, &own, "floor", &get("/", ""), false).await;
@@ -209,7 +209,7 @@ async fn compare(
     reply: &Reply,
     signs: bool,
 ) -> u64 {
-    let floor = Process::floor(reply);
+    let floor = Process::ours(Kind::Twin, reply);
     let floor_address = floor.address("url");
     let mut floor_scripts = scripts.clone();
     let warm_up = options.phase / 4;
@@ -222,7 +222,7 @@ async fn compare(
         let (outcome, cpu) = side(&target.process, &target.address, &mut scripts, reply.status, options.phase).await;
         let (floor_outcome, floor_cpu) =
             side(&floor, &floor_address, &mut floor_scripts, reply.status, options.phase).await;
-        let signature = if signs && !options.self_check { signature_us() } else { 0.0 };
+        let signature = if signs && !options.bare { signature_us() } else { 0.0 };
         ratios.push(cpu / (floor_cpu + signature));
         rates.push(outcome.per_second());
         cpus.push(cpu);

@@ -1,6 +1,7 @@
 //! The wire, met as a client meets it: by bytes on a socket.
 
 mod extract;
+mod h2;
 mod respond;
 mod server;
 mod tls;
