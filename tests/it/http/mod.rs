@@ -29,7 +29,8 @@ use tokio::task::JoinHandle;
 /// Nothing here takes as long; whatever does has hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A real server on a port of its own. `GET /wait` answers when the test opens the gate; `POST` answers the body.
+/// A real server on a port of its own. `GET /wait` answers when the test opens the gate, `GET /panic`
+/// never; `POST` answers the length of the body.
 pub struct Running {
     pub address: SocketAddr,
     pub traffic: Traffic,
@@ -76,6 +77,9 @@ async fn answer(request: Request, limits: mintgate::http::limits::BodyLimits, ga
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/wait" {
         gate.acquire().await.unwrap().forget();
+    }
+    if parts.uri.path() == "/panic" {
+        panic!("asked to");
     }
     match read_body(&parts.headers, body, &limits).await {
         Ok(bytes) if bytes.is_empty() => text(StatusCode::OK, "hello"),

@@ -216,6 +216,18 @@ async fn requests_over_the_bound_are_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_handler_that_panics_harms_nobody_else() {
+    let running = Running::start(patient());
+    let mut unlucky = running.connect().await;
+    let said = exchange(&mut unlucky, "GET /panic HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(said, "");
+    let mut good = running.connect().await;
+    assert!(ask(&mut good, GET).await.starts_with("HTTP/1.1 200"));
+    eventually("nothing leaks", || running.traffic.in_flight.get() == 0 && running.traffic.connections.get() == 1)
+        .await;
+}
+
+#[tokio::test]
 async fn a_stop_answers_what_is_in_flight_and_what_arrives_on_idle_connections() {
     let running = Running::start(patient());
     let mut waiting = running.connect().await;
