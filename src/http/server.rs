@@ -376,3 +376,23 @@ impl Drop for Work {
         self.entry.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shortage_makes_us_wait() {
+        use rustix::io::Errno;
+        for (errno, expected) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOBUFS, true),
+            (Errno::NOMEM, true),
+            (Errno::CONNABORTED, false),
+            (Errno::INTR, false),
+        ] {
+            assert_eq!(is_shortage(&errno.into()), expected, "{errno:?}");
+        }
+    }
+}

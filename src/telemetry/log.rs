@@ -3,6 +3,7 @@
 //! Lines are handed to a thread of their own through a bounded queue; when it is full they are dropped and counted.
 //! Values are never secrets: the callers see to that, and [`RequestLine`] has no place for one.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,7 +187,8 @@ fn printable(line: &[u8]) -> Vec<u8> {
     let mut out = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         if character.is_control() {
-            out.extend(character.escape_default());
+            // The form that JSON reads back, and that a human understands in text.
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
         } else {
             out.push(character);
         }

@@ -5,11 +5,13 @@
 
 mod cli;
 mod grant;
+mod http;
 mod keys;
 mod policy;
 mod spec;
 mod state;
 mod store;
 mod support;
+mod telemetry;
 mod tidy;
 mod token;

@@ -1,0 +1,4 @@
+//! What the gateway says about itself.
+
+mod log;
+mod metrics;
