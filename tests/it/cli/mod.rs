@@ -1,0 +1,3 @@
+mod clients;
+mod config;
+mod users;
