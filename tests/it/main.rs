@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests of a whole process live in real time")]
 
 mod cli;
+mod client;
+mod config;
 mod grant;
 mod http;
 mod keys;
@@ -15,3 +17,4 @@ mod support;
 mod telemetry;
 mod tidy;
 mod token;
+mod user;

@@ -1,1 +1,4 @@
+mod clients;
+mod config;
 mod token;
+mod users;

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 use mintgate::http::Response;
-use mintgate::http::respond::{Challenge, Document, document, json, method_not_allowed, oauth_error};
+use mintgate::http::respond::{Challenge, document, json, method_not_allowed, oauth_error};
+use mintgate::issuer::Document;
 use mintgate::protocol::error::{ClientReason, GrantReason, OAuthError, UnavailableReason};
 
 use http_body_util::BodyExt;

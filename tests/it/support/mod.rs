@@ -4,6 +4,7 @@
 
 pub mod attacks;
 pub mod http;
+pub mod scratch;
 pub mod server;
 pub mod temp;
 pub mod tokens;

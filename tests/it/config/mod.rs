@@ -1,0 +1,4 @@
+mod errors;
+mod files;
+mod origin;
+mod reload;

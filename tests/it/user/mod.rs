@@ -1,0 +1,3 @@
+mod directory;
+mod hash;
+mod slowdown;
