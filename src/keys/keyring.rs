@@ -101,7 +101,7 @@ pub enum Reloaded {
 pub struct Keyring {
     current: ArcSwap<KeySet>,
     backend: Box<dyn KeyBackend>,
-    rules: Rules,
+    rules: ArcSwap<Rules>,
     /// Of the manifest that was taken last. Reloads go one at a time.
     seen: Mutex<Option<Stamp>>,
 }
@@ -128,7 +128,12 @@ impl Keyring {
         if set.default_signer().is_none() {
             return Err(KeyringError::NoSigner);
         }
-        Ok(Self { current: ArcSwap::from_pointee(set), backend, rules, seen: Mutex::new(Some(stamp)) })
+        Ok(Self {
+            current: ArcSwap::from_pointee(set),
+            backend,
+            rules: ArcSwap::from_pointee(rules),
+            seen: Mutex::new(Some(stamp)),
+        })
     }
 
     /// The current set. Take it once for each request: it does not change under the reader.
@@ -145,8 +150,18 @@ impl Keyring {
 
     /// The rules this keyring lives by.
     #[must_use]
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    /// Lives by other rules from now on, and serves the key set that follows from them. The directory stays the one
+    /// it was loaded from. `manual/rotation.rs` says what shortening `publish_ahead` asks for.
+    ///
+    /// # Errors
+    /// As [`Keyring::reload`]; the old rules stay in force then.
+    pub fn change_rules(&self, rules: Rules, now: UnixSeconds) -> Result<Reloaded, KeyringError> {
+        let before = self.rules.swap(Arc::new(rules));
+        self.reload(now).inspect_err(|_| self.rules.store(before))
     }
 
     /// Takes the set that the backend holds now, all of it or nothing.
@@ -157,7 +172,7 @@ impl Keyring {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The stamp first: a manifest that is replaced while we read is looked at again.
         let stamp = self.backend.stamp()?;
-        let next = read(self.backend.as_ref(), &self.rules)?;
+        let next = read(self.backend.as_ref(), &self.rules.load())?;
         let current = self.current.load();
         if let Some(lost) = current.lost_in(&next, now) {
             return Err(KeyringError::Lost(lost.id.clone()));
@@ -168,7 +183,8 @@ impl Keyring {
         // A set without a signer is taken: a tainted key must go, even if nothing can sign in its place.
         // A refused set is looked at again each time: a missing file may come back, a live token may end.
         *seen = Some(stamp);
-        if next.serial() == current.serial() && next.records() == current.records() {
+        let same_plan = next.records() == current.records() && next.jwks() == current.jwks();
+        if next.serial() == current.serial() && same_plan && next.algorithms().eq(current.algorithms()) {
             return Ok(Reloaded::Unchanged);
         }
         self.current.store(Arc::new(next));
@@ -191,11 +207,12 @@ impl Keyring {
     /// A [`ChangeError`]; `Backend(Busy)` if somebody else is changing them right now.
     pub fn advance(&self, entropy: &dyn Entropy, now: UnixSeconds) -> Result<Done, ChangeError> {
         let serial = self.peek().serial();
-        let changer = Changer { backend: self.backend.as_ref(), rules: &self.rules, entropy, now };
+        let rules = self.rules();
+        let changer = Changer { backend: self.backend.as_ref(), rules: &rules, entropy, now };
         changer.carry_out(Patience::None, Vec::new(), |manifest| {
             // Another set than the one in service, or none at all: it is for `follow` to judge it first.
             let same = manifest.serial == serial;
-            Ok(if same { crate::keys::plan::plan(&manifest.records, &self.rules, now).steps } else { Vec::new() })
+            Ok(if same { crate::keys::plan::plan(&manifest.records, &rules, now).steps } else { Vec::new() })
         })
     }
 
@@ -206,8 +223,8 @@ impl Keyring {
     pub fn sweep(&self) -> Result<(), BackendError> {
         let current = self.peek();
         let nobody = crate::ambient::SystemEntropy;
-        let changer =
-            Changer { backend: self.backend.as_ref(), rules: &self.rules, entropy: &nobody, now: UnixSeconds(0) };
+        let rules = self.rules();
+        let changer = Changer { backend: self.backend.as_ref(), rules: &rules, entropy: &nobody, now: UnixSeconds(0) };
         if current.records().iter().any(|record| record.state.has_ended()) {
             changer.sweep(Patience::None)?;
         }

@@ -87,7 +87,7 @@ impl Rotator {
                 self.complain(format!("private parts of ended keys were not swept: {error}"));
             }
         }
-        let plan = plan(self.keyring.peek().records(), self.keyring.rules(), now);
+        let plan = plan(self.keyring.peek().records(), &self.keyring.rules(), now);
         for warning in &plan.warnings {
             self.complain(warning.to_string());
         }

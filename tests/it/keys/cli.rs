@@ -264,3 +264,36 @@ fn key_file(place: &Place) -> PathBuf {
 fn chmod(path: &std::path::Path, mode: u32) {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
 }
+
+#[test]
+fn an_rsa_key_from_openssl_signs_beside_the_others() {
+    let place = Place::begun();
+    let path = place.dir.join("rsa.pem");
+    let made = std::process::Command::new("openssl").args(["genrsa", "-out"]).arg(&path).arg("2048").output();
+    if let Err(error) = made {
+        eprintln!("SKIPPED: no openssl here ({error})");
+        return;
+    }
+    place.run(&format!("import {}", path.display())).unwrap();
+    let set = Keyring::load(&place.settings).unwrap().current();
+    let key = set.signer(Algorithm::Rs256).unwrap();
+    crate::keys::signing::check_with_jsonwebtoken(key);
+    assert_eq!(set.default_signer().unwrap().algorithm(), Algorithm::Es256);
+    place.run(&format!("export --private {}", key.kid())).unwrap();
+    place.run("doctor").unwrap();
+}
+
+#[test]
+fn a_prepared_key_may_be_dropped_and_a_rotation_undone() {
+    let place = Place::begun();
+    let first = place.only(ES, KeyState::Active).id;
+    place.run("prepare").unwrap();
+    let unused = place.only(ES, KeyState::Prepared).id;
+    place.run(&format!("retire {unused}")).unwrap();
+    assert!(!place.settings.directory.join(format!("signing-{unused}.pem")).exists());
+    place.run("rotate --now --yes").unwrap();
+    place.run(&format!("activate {first}")).unwrap();
+    assert_eq!(place.only(ES, KeyState::Active).id, first);
+    place.only(ES, KeyState::Retiring);
+    Keyring::load(&place.settings).unwrap();
+}

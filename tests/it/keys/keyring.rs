@@ -281,6 +281,22 @@ fn the_cache_header_follows_publish_ahead() {
 }
 
 #[test]
+fn new_rules_are_served_at_once_and_refused_as_a_whole() {
+    let place = Place::new(|s| s.algorithms = vec![Algorithm::Es256, Algorithm::EdDsa]);
+    let mut settings = place.settings.clone();
+    assert_eq!(place.keyring.change_rules(settings.rules(), NOW).unwrap(), Reloaded::Unchanged);
+    settings.publish_ahead = Duration::from_secs(10);
+    settings.algorithms.reverse();
+    assert_eq!(place.keyring.change_rules(settings.rules(), NOW).unwrap(), Reloaded::Changed);
+    let set = place.keyring.current();
+    assert_eq!(set.default_signer().unwrap().algorithm(), Algorithm::EdDsa);
+    assert_eq!(set.jwks().caching.max_age, 3);
+    std::fs::remove_file(place.settings.directory.join(MANIFEST_NAME)).unwrap();
+    assert!(place.keyring.change_rules(place.settings.rules(), NOW).is_err());
+    assert_eq!(*place.keyring.rules(), settings.rules());
+}
+
+#[test]
 fn sealing_ids_name_their_files() {
     let place = Place::new(|_| {});
     let set = place.keyring.current();
