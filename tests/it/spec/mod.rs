@@ -1,4 +1,11 @@
-//! One test per MUST of the specifications, the section in its name.
+//! One test for each MUST of the specifications, its section in the name.
 
+mod access_token;
+mod keys_and_jwks;
+mod login;
+mod metadata;
+mod refresh_rotation;
+mod revocation;
+mod token_endpoint;
 mod token_format;
 mod verification;

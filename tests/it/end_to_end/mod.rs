@@ -1,0 +1,7 @@
+//! What users do, from the start of a process to the verdict of somebody else's library.
+
+mod command_line;
+mod configuration;
+mod operation;
+mod outside_libraries;
+mod rotation;

@@ -1,0 +1,108 @@
+//! Rotation while a verifier that honours the cache headers verifies in a loop.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::http::{get, peek, post_form};
+use crate::support::server::{Server, run, stderr};
+
+/// A verifier with a cache: it fetches the key set only when `max-age` has passed.
+struct CachingVerifier {
+    kids: HashSet<String>,
+    fresh_until: Instant,
+    fetches: u32,
+}
+
+impl CachingVerifier {
+    fn new() -> Self {
+        Self { kids: HashSet::new(), fresh_until: Instant::now(), fetches: 0 }
+    }
+
+    fn knows(&mut self, server: &Server, token: &str) -> bool {
+        if Instant::now() >= self.fresh_until {
+            let asked_at = Instant::now();
+            let answer = get(&server.url("/jwks.json"));
+            let max_age: u64 = answer
+                .header("cache-control")
+                .and_then(|value| value.split("max-age=").nth(1))
+                .and_then(|rest| rest.split([',', ' ']).next())
+                .and_then(|digits| digits.parse().ok())
+                .expect("max-age");
+            let keys = answer.json()["keys"].as_array().expect("keys").clone();
+            self.kids = keys.iter().map(|key| key["kid"].as_str().expect("kid").to_owned()).collect();
+            self.fresh_until = asked_at + Duration::from_secs(max_age);
+            self.fetches += 1;
+        }
+        let kid = peek(token).0["kid"].clone();
+        kid.as_str().is_some_and(|kid| self.kids.contains(kid))
+    }
+}
+
+#[test]
+fn twenty_rotations_and_no_unknown_kid_for_a_verifier_that_honours_max_age() {
+    let secret = std::cell::RefCell::new(String::new());
+    let server = Server::lasting_with(
+        |text| {
+            let kept: Vec<&str> = text
+                .lines()
+                .filter(|line| {
+                    let bare = line.trim_start_matches(['#', ' ']);
+                    !["rotate_every", "publish_ahead", "access_lifetime"].iter().any(|name| bare.starts_with(name))
+                })
+                .collect();
+            let mut text = kept.join("\n");
+            for (section, settings) in
+                [("keys", "rotate_every = \"7s\"\npublish_ahead = \"6s\""), ("tokens", "access_lifetime = \"3s\"")]
+            {
+                let head = format!("\n[{section}]");
+                text = if text.contains(&head) {
+                    text.replace(&head, &format!("{head}\n{settings}"))
+                } else {
+                    format!("{text}{head}\n{settings}\n")
+                };
+            }
+            text
+        },
+        |config| {
+            let output = run(&[
+                "clients",
+                "add",
+                "svc",
+                "--grant",
+                "client_credentials",
+                "--scope",
+                "read",
+                "--audience",
+                "https://api.example",
+                "--json",
+                "--config",
+                config,
+            ]);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let added: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            secret.replace(added["client_secret"].as_str().expect("a secret").to_owned());
+        },
+    );
+    let secret = secret.into_inner();
+    let mut verifier = CachingVerifier::new();
+    let mut signers = Vec::new();
+    let mut verified = 0_u32;
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while signers.len() < 21 {
+        assert!(Instant::now() < deadline, "{} rotations in five minutes", signers.len());
+        let answer = post_form(&server.url("/token"), Some(("svc", &secret)), &[("grant_type", "client_credentials")]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let token = answer.member("access_token");
+        assert!(verifier.knows(&server, &token), "unknown kid after {} rotations:\n{}", signers.len(), server.log());
+        verified += 1;
+        let kid = peek(&token).0["kid"].as_str().expect("kid").to_owned();
+        if signers.last() != Some(&kid) {
+            signers.push(kid);
+        }
+    }
+    let fetches = verifier.fetches;
+    println!("{} rotations, {verified} tokens verified, {fetches} key set fetches, 0 unknown kids", signers.len() - 1);
+    assert!(verified > fetches, "the cache was used");
+}
