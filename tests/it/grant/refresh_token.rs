@@ -205,6 +205,13 @@ fn a_retry_gets_the_same_decision_as_the_first_time() {
 }
 
 #[test]
+fn a_password_set_in_the_second_of_the_login_does_not_end_it() {
+    let mut case = Case::accepted();
+    case.profile().password_changed_at = case.token.auth_time;
+    assert!(case.decide().is_ok(), "a user who was just added");
+}
+
+#[test]
 fn no_access_token_outlives_the_family() {
     let mut case = Case::accepted();
     case.now = case.token.family_ends_at.before(Duration::from_secs(7));

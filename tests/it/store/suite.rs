@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use mintgate::protocol::id::{ClientId, FamilyId, Generation, Jti, Kid, Subject};
@@ -205,12 +205,17 @@ pub fn an_epoch_ends_what_is_as_old_or_older(new: &impl Maker) {
     assert_eq!(rotate(&*store, 1, 0, NOW), advanced(1), "a name of another kind is another name");
 }
 
+fn generations(store: &dyn Store) -> Vec<Generation> {
+    (0..8).map(|name| store.family(family(name), NOW).generation).collect()
+}
+
 /// Far more rotations than a revocation takes to arrive: a store that never refuses fails instead of running on.
 const ROTATIONS_MAX: u32 = 200_000;
 
 /// While 8 clients of a subject refresh in a loop: after the acknowledgement not one rotation is granted.
 fn revocation_races_refreshes(store: &dyn Store, revoke: Vec<Change>) {
     let (acknowledged, granted_after, finished) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+    let at_acknowledgement = Mutex::new(Vec::new());
     let ended = at_once(9, |n| {
         let name = u8::try_from(n).expect("small");
         if name == 8 {
@@ -219,6 +224,8 @@ fn revocation_races_refreshes(store: &dyn Store, revoke: Vec<Change>) {
                 std::thread::yield_now();
             }
             wait(store.commit(revoke.clone(), NOW)).expect("revoke");
+            // From here on nothing moves, not even for a rotation that began before.
+            *at_acknowledgement.lock().expect("unpoisoned") = generations(store);
             acknowledged.store(true, Ordering::SeqCst);
             return None;
         }
@@ -238,6 +245,7 @@ fn revocation_races_refreshes(store: &dyn Store, revoke: Vec<Change>) {
         last
     });
     assert_eq!(granted_after.load(Ordering::SeqCst), 0);
+    assert_eq!(*at_acknowledgement.lock().expect("unpoisoned"), generations(store));
     assert!(ended.iter().flatten().all(|(_, verdict)| *verdict == Rotated::Revoked), "{ended:?}");
     assert!(ended[0].is_some_and(|(from, _)| from >= 50), "{ended:?}");
 }
