@@ -6,6 +6,8 @@ use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::{Audience, Jti, Subject};
 use mintgate::token::{Draft, DraftError, Requirements, Typ, mint, verify};
 
+use proptest::prelude::*;
+
 use crate::support::tokens::{AUDIENCE, CLIENT, NOW, TestKey, decoded, draft, every_key, limits, minted, requirements};
 
 #[test]
@@ -80,4 +82,25 @@ fn a_minted_token_never_shows_in_debug_output() {
     let token = minted(&key.signing, draft());
     assert!(!format!("{token:?}").contains(&token.token[..20]));
     assert_eq!(token.expires_at, NOW.after(Duration::from_secs(300)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// The claims are written by hand; whatever the texts, strict JSON reads them back.
+    #[test]
+    fn any_text_comes_back(subject in "[\\PC\"\\\\]{1,60}", audiences in proptest::collection::vec("[\\PC\"\\\\]{1,30}", 1..5)) {
+        let draft = Draft {
+            subject: Subject::from(subject.as_str()),
+            audiences: audiences.iter().map(|audience| Audience::from(audience.as_str())).collect(),
+            ..draft()
+        };
+        let Ok(checked) = draft.check(&limits(), NOW) else { return Ok(()) };
+        let key = TestKey::generate(Algorithm::EdDsa);
+        let token = mint(&checked, &key.signing, Jti([3; 16]), NOW).expect("minted").token;
+        let requirements = Requirements { audience: audiences.first().map(String::as_str), ..requirements() };
+        let verified = verify(&token, &vec![key.verify], &requirements, NOW).expect("verified");
+        prop_assert_eq!(verified.claims.subject.as_str(), subject);
+        prop_assert_eq!(verified.claims.audiences.len(), audiences.len());
+    }
 }
