@@ -12,10 +12,11 @@ use std::time::Duration;
 use hyper::Version;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::server::TlsStream;
 
 use crate::ambient::Clock;
 use crate::http::ledger::{Entry, Ledger, Opened, Phase, Verdict};
@@ -94,7 +95,8 @@ impl Server {
         let shared = Arc::new(Shared {
             handler,
             tls: self.tls,
-            protocol: protocol(&self.settings),
+            http1: http1(&self.settings),
+            http2: http2(&self.settings),
             handshakes: Semaphore::new(self.settings.handshakes_max),
             settings: self.settings,
             traffic: self.traffic,
@@ -131,22 +133,26 @@ impl Server {
 }
 
 /// The limits in hyper's words. Each is set: none is left to a default that may change.
-fn protocol(settings: &Settings) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let mut http1 = builder.http1();
-    http1
+fn http1(settings: &Settings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         // The ledger times headers, from their first byte and from accept; hyper's timer would time idleness too.
         .header_read_timeout(None)
         .keep_alive(true)
         .half_close(false)
-        // A header section must fit the buffer, so the buffer's bound is the header's.
+        .max_header_size(settings.header_bytes_max)
         .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN));
     if settings.headers_max != HEADERS_ON_STACK {
-        http1.max_headers(settings.headers_max);
+        builder.max_headers(settings.headers_max);
     }
     builder
-        .http2()
+}
+
+/// As [`http1`], for HTTP/2.
+fn http2(settings: &Settings) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_max)
         .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
@@ -165,7 +171,8 @@ fn protocol(settings: &Settings) -> auto::Builder<TokioExecutor> {
 struct Shared<H> {
     handler: H,
     tls: Option<Arc<Tls>>,
-    protocol: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     handshakes: Semaphore,
     settings: Settings,
     traffic: Traffic,
@@ -209,8 +216,8 @@ impl<H: Handler> Accepting<H> {
         let opened = self.ledger.open(self.next_id);
         self.next_id += 1;
         traffic.connections.inc();
-        let counted = Counted { traffic: traffic.clone(), opened };
-        tokio::spawn(connection(Arc::clone(&self.shared), counted, stream, address));
+        let counted = Counted { shared: Arc::clone(&self.shared), opened };
+        tokio::spawn(connection(counted, stream, address));
     }
 
     /// Takes what the kernel has accepted for us already, then closes the listener: closing it first would reset
@@ -237,63 +244,120 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// A connection while it is counted.
-struct Counted {
-    traffic: Traffic,
+struct Counted<H> {
+    shared: Arc<Shared<H>>,
     opened: Opened,
 }
 
-impl Drop for Counted {
+impl<H> Drop for Counted<H> {
     fn drop(&mut self) {
-        self.traffic.connections.dec();
+        self.shared.traffic.connections.dec();
     }
 }
 
 /// One connection, from accept to close.
-async fn connection<H: Handler>(shared: Arc<Shared<H>>, counted: Counted, stream: TcpStream, address: SocketAddr) {
+async fn connection<H: Handler>(counted: Counted<H>, stream: TcpStream, address: SocketAddr) {
+    let shared = Arc::clone(&counted.shared);
     let entry = Arc::clone(&counted.opened.entry);
     let transport = if shared.tls.is_some() { Transport::Tls } else { Transport::Plain };
-    let wire = match &shared.tls {
-        None => Wire::Plain(stream),
-        Some(tls) => match handshake(&shared, tls, stream).await {
-            Some(wire) => wire,
+    let (wire, protocol) = match &shared.tls {
+        None => {
+            let Some(protocol) = attend(&shared, &entry, pin!(detect(&stream)), |_| {}).await else { return };
+            (Wire::Plain(stream), protocol)
+        }
+        // Boxed: needed once, and large.
+        Some(tls) => match Box::pin(handshake(&shared, tls, stream)).await {
+            Some(stream) => {
+                // RFC 9113 section 3.2: under TLS, HTTP/2 is agreed on by ALPN and not otherwise.
+                let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                // The handshake had its own deadline; the header has its own from here.
+                entry.enter(Phase::Opening);
+                (Wire::Tls(Box::new(stream)), if agreed { Protocol::Http2 } else { Protocol::Http1 })
+            }
             None => return,
         },
     };
-    // The handshake had its own deadline; the header has its own from here.
-    entry.enter(Phase::Opening);
     let io = TokioIo::new(Watched::new(wire, Arc::clone(&entry)));
     let service =
         Answering { shared: Arc::clone(&shared), entry: Arc::clone(&entry), peer: Peer { address, transport } };
-    let mut serving = pin!(shared.protocol.serve_connection(io, service));
+    match protocol {
+        Protocol::Http1 => {
+            let serving = pin!(shared.http1.serve_connection(io, service));
+            attend(&shared, &entry, serving, http1::Connection::graceful_shutdown).await;
+        }
+        Protocol::Http2 => {
+            // Boxed: twice the size, and most connections are not.
+            let mut serving = Box::pin(shared.http2.serve_connection(io, service));
+            attend(&shared, &entry, serving.as_mut(), http2::Connection::graceful_shutdown).await;
+        }
+    }
+}
+
+/// Polls `work` to its end and obeys the ledger meanwhile; `None` if the ledger ended it.
+async fn attend<H, W: Future>(
+    shared: &Shared<H>,
+    entry: &Entry,
+    mut work: Pin<&mut W>,
+    retire: impl Fn(Pin<&mut W>),
+) -> Option<W::Output> {
     poll_fn(|cx| {
         // Bytes first, orders second: a request that has arrived is not idleness.
-        if serving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
         }
         match entry.take_verdict(cx.waker()) {
             Verdict::Keep => Poll::Pending,
             Verdict::Retire => {
-                serving.as_mut().graceful_shutdown();
+                retire(work.as_mut());
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Verdict::Close => {
                 shared.traffic.connections_timed_out.inc();
-                Poll::Ready(())
+                Poll::Ready(None)
             }
         }
     })
-    .await;
+    .await
 }
 
-async fn handshake<H>(shared: &Shared<H>, tls: &Tls, stream: TcpStream) -> Option<Wire> {
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// RFC 9113 section 3.4: what an HTTP/2 client says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long we wait for more when what has arrived could still become either.
+const PREFACE_PAUSE: Duration = Duration::from_millis(10);
+
+/// Looks at the first bytes and leaves them where they are: an idle connection then needs one buffer, not two.
+async fn detect(stream: &TcpStream) -> Protocol {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        // An error is met again by whoever reads.
+        let count = stream.peek(&mut first).await.unwrap_or(0);
+        if count == 0 || first.get(..count) != PREFACE.get(..count) {
+            return Protocol::Http1;
+        }
+        if count == PREFACE.len() {
+            return Protocol::Http2;
+        }
+        // The bytes that are there keep the socket readable, so waiting for more of them has to be by time.
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}
+
+async fn handshake<H>(shared: &Shared<H>, tls: &Tls, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
     // Handshakes are the dearest thing a stranger can ask for: bounded in number and in time.
     let Ok(_permit) = shared.handshakes.try_acquire() else {
         shared.traffic.handshakes_failed.inc();
         return None;
     };
     match tokio::time::timeout(shared.settings.handshake_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Wire::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Some(stream),
         Ok(Err(_)) | Err(_) => {
             shared.traffic.handshakes_failed.inc();
             None
@@ -318,7 +382,7 @@ impl<H: Handler> hyper::service::Service<hyper::Request<Incoming>> for Answering
 
     fn call(&self, request: Request) -> Answer {
         let multiplexed = request.version() == Version::HTTP_2;
-        let work = Work::begin(&self.shared.traffic, &self.entry, multiplexed);
+        let work = Work::begin(&self.shared, &self.entry, multiplexed);
         // RFC 9112 section 6.1: after a request with both Transfer-Encoding and Content-Length the connection must
         // be closed. hyper has dropped the length by now, so every chunked request is the last of its connection.
         let last = !multiplexed && request.headers().contains_key(TRANSFER_ENCODING);
@@ -346,18 +410,18 @@ fn names_one_host(request: &Request) -> bool {
 }
 
 /// A request while it is being answered.
-struct Work {
-    traffic: Traffic,
+struct Work<H> {
+    shared: Arc<Shared<H>>,
     entry: Arc<Entry>,
     multiplexed: bool,
     others: usize,
 }
 
-impl Work {
-    fn begin(traffic: &Traffic, entry: &Arc<Entry>, multiplexed: bool) -> Self {
+impl<H: Handler> Work<H> {
+    fn begin(shared: &Arc<Shared<H>>, entry: &Arc<Entry>, multiplexed: bool) -> Self {
         entry.begin(multiplexed);
-        let others = usize::try_from(traffic.in_flight.inc()).unwrap_or(0);
-        Self { traffic: traffic.clone(), entry: Arc::clone(entry), multiplexed, others }
+        let others = usize::try_from(shared.traffic.in_flight.inc()).unwrap_or(0);
+        Self { shared: Arc::clone(shared), entry: Arc::clone(entry), multiplexed, others }
     }
 
     async fn finish(self, answer: impl Future<Output = Response> + Send, last: bool) -> Result<Response, Infallible> {
@@ -370,9 +434,9 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl<H> Drop for Work<H> {
     fn drop(&mut self) {
-        self.traffic.in_flight.dec();
+        self.shared.traffic.in_flight.dec();
         self.entry.end();
     }
 }
