@@ -5,7 +5,7 @@ use mintgate::cli::failure::Exit;
 use mintgate::config::Inputs;
 
 use crate::cli::Desk;
-use crate::scratch::chmod;
+use crate::support::scratch::chmod;
 
 #[test]
 fn check_tells_everything_that_would_stop_the_server() {

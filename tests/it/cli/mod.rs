@@ -13,7 +13,7 @@ use mintgate::cli::output::Output;
 use mintgate::protocol::time::UnixSeconds;
 use zeroize::Zeroizing;
 
-use crate::scratch::Scratch;
+use crate::support::scratch::Scratch;
 
 /// A directory with a configuration, and what a command gets.
 pub struct Desk {

@@ -13,7 +13,7 @@ use mintgate::user::directory::{Account, Directory};
 use mintgate::user::file::{self, EditError, generate_subject};
 use mintgate::user::phc::{Cost, Memory, Phc};
 
-use crate::scratch::{Scratch, mode};
+use crate::support::scratch::{Scratch, mode};
 
 const GOOD: &str = r#"# Everybody here.
 
