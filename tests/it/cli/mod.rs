@@ -1,5 +1,6 @@
 mod clients;
 mod config;
+mod keys;
 mod token;
 mod users;
 
@@ -31,7 +32,7 @@ impl Desk {
 
     pub fn context(&self) -> Context<'_> {
         let config_path: PathBuf = self.scratch.path("mintgate.toml");
-        Context { config_path, json: false, output: Output, clock: &self.clock, entropy: &SystemEntropy }
+        Context { config_path, json: false, output: Output::keeping(), clock: &self.clock, entropy: &SystemEntropy }
     }
 }
 
