@@ -9,7 +9,7 @@ use crate::config::{ConfigError, Inputs, Loaded, Setting};
 use crate::user::directory::file::Users;
 
 /// Settings that are read once, at the start: sections or single keys.
-const AT_START_ONLY: [&str; 9] = [
+const AT_START_ONLY: [&str; 10] = [
     "issuer",
     "listen.",
     "state.",
@@ -17,6 +17,7 @@ const AT_START_ONLY: [&str; 9] = [
     "login.",
     "log.format",
     "limits.connections_max",
+    "verify.cache_entries_max",
     "users.source",
     "users.file",
 ];
