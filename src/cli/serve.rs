@@ -11,6 +11,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::{Context, runtime};
 use crate::config::Inputs;
 use crate::config::reload::Reloadable;
+use crate::http::limits::raise_files_limit;
 use crate::telemetry::log;
 
 /// Serves until SIGTERM or SIGINT.
@@ -42,6 +43,7 @@ pub fn serve(
     let issuer = loaded.config.issuer.clone();
     tracing::warn!("{}", settings::durability_in_words(loaded.config.state.durability));
     let current = Reloadable::read(&context.config_path, &inputs).map_err(|error| refused(&error.into()))?;
+    raise_files_limit();
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));

@@ -15,11 +15,11 @@ const AT_START_ONLY: [&str; 10] = [
     "state.",
     "keys.directory",
     "login.",
-    "log.format",
-    "limits.connections_max",
+    "log.",
+    "limits.",
+    "tls.",
+    "users.",
     "verify.cache_entries_max",
-    "users.source",
-    "users.file",
 ];
 
 /// When a difference takes effect.

@@ -291,6 +291,23 @@ fn the_code_map_names_every_part() {
 }
 
 #[test]
+fn every_threat_names_a_test_that_exists() {
+    let table = fs::read_to_string(root().join("src/manual/threats.rs")).expect("readable");
+    let mut rows = 0;
+    for line in table.lines().filter(|line| line.starts_with("//! | ") && line.contains("::")) {
+        let name = line.split('`').rev().nth(1).expect("a test in back quotes");
+        let (path, test) = name.rsplit_once("::").expect("module::test");
+        let folder = root().join("tests/it").join(path.split("::").next().expect("a folder"));
+        let found = rust_files(&folder)
+            .iter()
+            .any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {test}("))));
+        assert!(found, "no test `{name}`");
+        rows += 1;
+    }
+    assert!(rows > 30, "{rows} rows");
+}
+
+#[test]
 fn no_private_key_is_committed() {
     let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output();
     let Ok(listed) = listed else {
