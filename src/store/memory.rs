@@ -136,6 +136,11 @@ impl Store for MemoryStore {
         read(&self.epochs).epoch(of)
     }
 
+    fn revocations(&self) -> Vec<Change> {
+        let all = self.shards.iter().chain([&self.epochs]).flat_map(|shard| read(shard).to_changes());
+        all.filter(|change| !matches!(change, Change::RotateFamily { .. } | Change::SpendId { .. })).collect()
+    }
+
     fn figures(&self) -> Figures {
         let shards = self.shards.iter().map(|shard| read(shard).figures());
         let state = shards.fold(read(&self.epochs).figures(), crate::state::Figures::plus);
