@@ -19,6 +19,7 @@ use crate::ambient::{Clock, Entropy, EntropyError};
 use crate::config::reload::{ReloadError, Reloadable};
 use crate::config::{Config, Inputs};
 use crate::http::endpoint::admin::Admin;
+use crate::http::limits::Settings;
 use crate::http::router::Public;
 use crate::http::server::{Server, bind};
 use crate::http::tls::{Tls, TlsError};
@@ -33,6 +34,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::user::directory::file::FileDirectory;
 use crate::user::hash::{HashPool, StartError as HashStartError};
 use crate::user::slowdown::Slowdown;
+
+/// Most connections of the admin listener.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// Why a gateway does not start. Each names the file or the address, and the next step.
 #[derive(Debug, thiserror::Error)]
@@ -190,10 +194,12 @@ impl Gateway {
         let (stop_public, public_stops) = signal::channel(false);
         let (stop_admin, admin_stops) = signal::channel(false);
         let limits = settings::http(&self.config);
-        let server = |listener, tls, name| Server {
+        // Probes, a scraper and a person: whoever wants more than that on the admin listener is none of them.
+        let few = Settings { connections_max: limits.connections_max.min(ADMIN_CONNECTIONS_MAX), ..limits.clone() };
+        let server = |listener, tls, name, settings: &Settings| Server {
             listener,
             tls,
-            settings: limits.clone(),
+            settings: settings.clone(),
             clock: Arc::clone(&self.clock),
             traffic: self.metrics.traffic(name),
         };
@@ -211,8 +217,8 @@ impl Gateway {
             dropped,
             is_stopping,
         );
-        let public = tokio::spawn(server(self.public, self.tls.clone(), "public").serve(public, public_stops));
-        let admin = tokio::spawn(server(self.admin, None, "admin").serve(admin, admin_stops));
+        let public = tokio::spawn(server(self.public, self.tls.clone(), "public", &limits).serve(public, public_stops));
+        let admin = tokio::spawn(server(self.admin, None, "admin", &few).serve(admin, admin_stops));
         let rotation = rotator::run(
             Arc::clone(&self.keyring),
             Arc::clone(&self.clock),

@@ -97,7 +97,8 @@ impl Watch {
         // Whatever can refuse comes before the first swap.
         if cause == Cause::Signal {
             // The keys first: they follow their files by themselves, so taking them now decides nothing early.
-            self.keyring.reload(self.clock.now()).map_err(|error| error.to_string())?;
+            let rules = settings::keys(&fresh.loaded.config).rules();
+            self.keyring.change_rules(rules, self.clock.now()).map_err(|error| error.to_string())?;
             if let Some(tls) = &self.tls {
                 tls.reload().map_err(|error| error.to_string())?;
             }

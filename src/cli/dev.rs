@@ -87,7 +87,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
     if !context.json {
         inputs = inputs.with_flag("log.format", "text");
     }
-    let context = Context { config_path: config_path.clone(), ..*context };
+    let context = Context { config_path: config_path.clone(), output: context.output.clone(), ..*context };
     serve::serve(&context, inputs, |addresses, issuer| {
         let tour = Tour { addresses, issuer, config: &config_path, credentials: &credentials };
         if context.json { context.output.json(&tour.facts()) } else { context.output.line(&tour.text(args)) }

@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
     let context = Context {
         config_path: arguments.config,
         json: arguments.json,
-        output: Output,
+        output: Output::default(),
         clock: &clock,
         entropy: &entropy,
     };

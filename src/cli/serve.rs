@@ -11,6 +11,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::{Context, runtime};
 use crate::config::Inputs;
 use crate::config::reload::Reloadable;
+use crate::http::limits::raise_files_limit;
 use crate::telemetry::log;
 
 /// Serves until SIGTERM or SIGINT.
@@ -47,6 +48,7 @@ pub fn serve(
         tracing::warn!("{words}")
     }
     let current = Reloadable::read(&context.config_path, &inputs).map_err(|error| refused(&error.into()))?;
+    raise_files_limit();
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
@@ -20,6 +21,9 @@ use crate::user::directory::file::Users;
 use crate::user::file::{self, EditError, generate_subject};
 use crate::user::password::{PASSWORD_CHARS_ADVISED, check_name, check_new, is_advised_length};
 use crate::user::phc::{Memory, Phc};
+
+/// A running server has taken a change of the file by then; for as long, new log-ins of the user are told to wait.
+const PICKUP: Duration = Duration::from_secs(2);
 
 /// What to do with the users.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -117,7 +121,9 @@ pub fn run_asking(command: Command, context: &Context<'_>, ask: &mut dyn Ask) ->
                 return Err(failure(EditError::NotFound(name)));
             }
             let phc = new_password(&name, password, &config, context, ask)?;
-            file::set_password(path, &name, &phc, context.clock.now(), intent(dry_run)).map_err(failure)?;
+            // A log-in that the running server still lets in with the old password must end too.
+            let changed_at = context.clock.now().after(PICKUP);
+            file::set_password(path, &name, &phc, changed_at, intent(dry_run)).map_err(failure)?;
             let would = if dry_run { "would have" } else { "has" };
             context.output.line(&format!("user `{name}` {would} a new password; log-ins made before are over"))
         }

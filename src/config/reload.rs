@@ -9,17 +9,8 @@ use crate::config::{ConfigError, Inputs, Loaded, Setting};
 use crate::user::directory::file::Users;
 
 /// Settings that are read once, at the start: sections or single keys.
-const AT_START_ONLY: [&str; 9] = [
-    "issuer",
-    "listen.",
-    "state.",
-    "keys.directory",
-    "login.",
-    "log.format",
-    "limits.connections_max",
-    "users.source",
-    "users.file",
-];
+const AT_START_ONLY: [&str; 9] =
+    ["issuer", "listen.", "state.", "keys.directory", "login.", "log.", "limits.", "tls.", "users."];
 
 /// When a difference takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

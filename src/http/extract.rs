@@ -32,6 +32,9 @@ where
     if announced(headers).is_some_and(|length| length > limits.body_bytes_max as u64) {
         return Err(RequestReason::TooLarge);
     }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     match tokio::time::timeout(limits.body_timeout, collect(body, limits.body_bytes_max)).await {
         Ok(result) => result,
         Err(_) => Err(RequestReason::Incomplete),

@@ -16,7 +16,7 @@ use crate::ambient::Clock;
 use crate::http::limits::Settings;
 
 /// How often the ledger is judged: deadlines are met this much late at most.
-const JUDGE_EVERY: Duration = Duration::from_millis(100);
+const JUDGE_EVERY: Duration = Duration::from_millis(250);
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,8 +368,8 @@ mod tests {
     #[test]
     fn draining_gives_the_grace_and_no_more() {
         let rows: [(&str, View, u64, Verdict); 6] = [
-            ("idle when the signal came", view(Phase::Idle), 201, Verdict::Keep),
-            ("idle for the whole grace", view(Phase::Idle), 202, Verdict::Retire),
+            ("idle when the signal came", View { since: 190, ..view(Phase::Idle) }, 201, Verdict::Keep),
+            ("idle for the whole grace", View { since: 190, ..view(Phase::Idle) }, 202, Verdict::Retire),
             ("answered during the grace", View { since: 201, ..view(Phase::Idle) }, 202, Verdict::Keep),
             ("connected, said nothing", View { since: 195, ..view(Phase::Opening) }, 202, Verdict::Close),
             ("in the middle of a header", View { since: 200, ..view(Phase::Head) }, 204, Verdict::Keep),

@@ -75,6 +75,14 @@ impl Default for Settings {
 /// Open files kept for everything that is not a connection: listeners, state, keys, logs, look-ups.
 const FILES_RESERVED: u64 = 64;
 
+/// Raises the soft limit on open files to the hard one: each connection is a file, and the usual soft limit of 1,024
+/// was made for programs that use `select`. What cannot be raised stays; [`connections_within_files`] knows it.
+pub fn raise_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// `wanted` connections, or as many as the process may hold open: running out of files would stop accepting.
 #[must_use]
 pub fn connections_within_files(wanted: usize) -> usize {

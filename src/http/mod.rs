@@ -2,6 +2,7 @@
 //!
 //! [`server::Server`] accepts and serves; a [`Handler`] answers; [`extract`] reads; [`respond`] writes.
 
+mod connection;
 pub mod endpoint;
 pub mod extract;
 mod ledger;

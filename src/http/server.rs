@@ -1,47 +1,25 @@
 //! Accepts connections, serves HTTP/1.1 and HTTP/2 on them within the limits, and stops without losing a request.
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use hyper::Version;
-use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::ambient::Clock;
-use crate::http::ledger::{Entry, Ledger, Opened, Phase, Verdict};
-use crate::http::limits::{Settings, connections_within_files};
-use crate::http::stream::{Watched, Wire};
+use crate::http::Handler;
+use crate::http::connection::{Counted, Shared, connection};
+use crate::http::ledger::Ledger;
+use crate::http::limits::Settings;
 use crate::http::tls::Tls;
-use crate::http::{Handler, Peer, Request, Response, Transport, respond};
-use crate::protocol::error::{OAuthError, RequestReason, UnavailableReason};
 use crate::telemetry::metrics::Traffic;
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG: u32 = 4096;
 /// How long we wait when accepting fails for want of files or memory: trying at once would only spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// HTTP/2: streams reset before we looked at them (CVE-2023-44487), and streams we had to reset, per connection.
-const RESETS_MAX: usize = 20;
-/// HTTP/2: how often a silent peer is pinged, and how long it may take to answer.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP/2: bytes a peer may send ahead, per stream and per connection. Our bodies are small.
-const WINDOW_BYTES: u32 = 64 * 1024;
-/// hyper's stack buffer has room for this many header fields; asking for another number costs an allocation a request.
-const HEADERS_ON_STACK: usize = 100;
-/// The least hyper accepts.
-const BUFFER_BYTES_MIN: usize = 8 * 1024;
-
 /// What a refused connection is told, if it may be told anything.
 const CROWDED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -86,23 +64,15 @@ impl Server {
     /// 2. The listener is closed. Connections that stayed silent for the grace are closed.
     /// 3. For `drain_timeout` at most, requests in flight finish.
     pub async fn serve(self, handler: impl Handler, mut shutdown: watch::Receiver<bool>) -> Drained {
-        let connections_max = connections_within_files(self.settings.connections_max);
-        if connections_max < self.settings.connections_max {
+        let ledger = Ledger::new(self.clock);
+        let settings = self.settings.clone();
+        let shared = Arc::new(Shared::new(handler, self.tls, self.settings, self.traffic));
+        let connections_max = shared.connections_max;
+        if connections_max < settings.connections_max {
             tracing::warn!(connections_max, "fewer connections than configured: the limit on open files is too low");
         }
-        let ledger = Ledger::new(self.clock);
-        let shared = Arc::new(Shared {
-            handler,
-            tls: self.tls,
-            protocol: protocol(&self.settings),
-            handshakes: Semaphore::new(self.settings.handshakes_max),
-            settings: self.settings,
-            traffic: self.traffic,
-            connections_max,
-        });
         let listener = self.listener;
         let mut accepting = Accepting { ledger: Arc::clone(&ledger), shared, next_id: 0 };
-        let settings = accepting.shared.settings.clone();
         let judge = ledger.judge_forever(&settings);
         let work = async {
             tokio::select! {
@@ -128,48 +98,6 @@ impl Server {
             () = judge => Drained { cut_off: 0 },
         }
     }
-}
-
-/// The limits in hyper's words. Each is set: none is left to a default that may change.
-fn protocol(settings: &Settings) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let mut http1 = builder.http1();
-    http1
-        .timer(TokioTimer::new())
-        // The ledger times headers, from their first byte and from accept; hyper's timer would time idleness too.
-        .header_read_timeout(None)
-        .keep_alive(true)
-        .half_close(false)
-        // A header section must fit the buffer, so the buffer's bound is the header's.
-        .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN));
-    if settings.headers_max != HEADERS_ON_STACK {
-        http1.max_headers(settings.headers_max);
-    }
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams_max)
-        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .adaptive_window(false)
-        .max_send_buf_size(WINDOW_BYTES as usize)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT);
-    builder
-}
-
-/// What all connections of a listener share.
-struct Shared<H> {
-    handler: H,
-    tls: Option<Arc<Tls>>,
-    protocol: auto::Builder<TokioExecutor>,
-    handshakes: Semaphore,
-    settings: Settings,
-    traffic: Traffic,
-    connections_max: usize,
 }
 
 /// Lets connections in.
@@ -208,9 +136,8 @@ impl<H: Handler> Accepting<H> {
         let _ = stream.set_nodelay(true);
         let opened = self.ledger.open(self.next_id);
         self.next_id += 1;
-        traffic.connections.inc();
-        let counted = Counted { traffic: traffic.clone(), opened };
-        tokio::spawn(connection(Arc::clone(&self.shared), counted, stream, address));
+        let counted = Counted::new(&self.shared, opened);
+        tokio::spawn(connection(counted, stream, address));
     }
 
     /// Takes what the kernel has accepted for us already, then closes the listener: closing it first would reset
@@ -234,147 +161,6 @@ fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     Errno::from_io_error(error)
         .is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-}
-
-/// A connection while it is counted.
-struct Counted {
-    traffic: Traffic,
-    opened: Opened,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.traffic.connections.dec();
-    }
-}
-
-/// One connection, from accept to close.
-async fn connection<H: Handler>(shared: Arc<Shared<H>>, counted: Counted, stream: TcpStream, address: SocketAddr) {
-    let entry = Arc::clone(&counted.opened.entry);
-    let transport = if shared.tls.is_some() { Transport::Tls } else { Transport::Plain };
-    let wire = match &shared.tls {
-        None => Wire::Plain(stream),
-        Some(tls) => match handshake(&shared, tls, stream).await {
-            Some(wire) => wire,
-            None => return,
-        },
-    };
-    // The handshake had its own deadline; the header has its own from here.
-    entry.enter(Phase::Opening);
-    let io = TokioIo::new(Watched::new(wire, Arc::clone(&entry)));
-    let service =
-        Answering { shared: Arc::clone(&shared), entry: Arc::clone(&entry), peer: Peer { address, transport } };
-    let mut serving = pin!(shared.protocol.serve_connection(io, service));
-    poll_fn(|cx| {
-        // Bytes first, orders second: a request that has arrived is not idleness.
-        if serving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match entry.take_verdict(cx.waker()) {
-            Verdict::Keep => Poll::Pending,
-            Verdict::Retire => {
-                serving.as_mut().graceful_shutdown();
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Verdict::Close => {
-                shared.traffic.connections_timed_out.inc();
-                Poll::Ready(())
-            }
-        }
-    })
-    .await;
-}
-
-async fn handshake<H>(shared: &Shared<H>, tls: &Tls, stream: TcpStream) -> Option<Wire> {
-    // Handshakes are the dearest thing a stranger can ask for: bounded in number and in time.
-    let Ok(_permit) = shared.handshakes.try_acquire() else {
-        shared.traffic.handshakes_failed.inc();
-        return None;
-    };
-    match tokio::time::timeout(shared.settings.handshake_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Wire::Tls(Box::new(stream))),
-        Ok(Err(_)) | Err(_) => {
-            shared.traffic.handshakes_failed.inc();
-            None
-        }
-    }
-}
-
-/// hyper's view of the handler on one connection.
-struct Answering<H> {
-    shared: Arc<Shared<H>>,
-    entry: Arc<Entry>,
-    peer: Peer,
-}
-
-/// Boxed, so that an idle connection does not hold the room that the largest request needs.
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-impl<H: Handler> hyper::service::Service<hyper::Request<Incoming>> for Answering<H> {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn call(&self, request: Request) -> Answer {
-        let multiplexed = request.version() == Version::HTTP_2;
-        let work = Work::begin(&self.shared.traffic, &self.entry, multiplexed);
-        // RFC 9112 section 6.1: after a request with both Transfer-Encoding and Content-Length the connection must
-        // be closed. hyper has dropped the length by now, so every chunked request is the last of its connection.
-        let last = !multiplexed && request.headers().contains_key(TRANSFER_ENCODING);
-        if work.others >= self.shared.settings.in_flight_max {
-            self.shared.traffic.requests_refused.inc();
-            let error = OAuthError::Unavailable(UnavailableReason::Overload, Duration::from_secs(1));
-            return Box::pin(work.finish(std::future::ready(respond::oauth_error(error, None)), last));
-        }
-        if !multiplexed && !names_one_host(&request) {
-            let error = OAuthError::InvalidRequest(RequestReason::Malformed);
-            return Box::pin(work.finish(std::future::ready(respond::oauth_error(error, None)), true));
-        }
-        Box::pin(work.finish(self.shared.handler.handle(request, self.peer), last))
-    }
-}
-
-/// RFC 9112 section 3.2: exactly one Host, and HTTP/1.1 cannot do without.
-fn names_one_host(request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => true,
-        (None, _) => request.version() != Version::HTTP_11,
-        (Some(_), Some(_)) => false,
-    }
-}
-
-/// A request while it is being answered.
-struct Work {
-    traffic: Traffic,
-    entry: Arc<Entry>,
-    multiplexed: bool,
-    others: usize,
-}
-
-impl Work {
-    fn begin(traffic: &Traffic, entry: &Arc<Entry>, multiplexed: bool) -> Self {
-        entry.begin(multiplexed);
-        let others = usize::try_from(traffic.in_flight.inc()).unwrap_or(0);
-        Self { traffic: traffic.clone(), entry: Arc::clone(entry), multiplexed, others }
-    }
-
-    async fn finish(self, answer: impl Future<Output = Response> + Send, last: bool) -> Result<Response, Infallible> {
-        let mut response = answer.await;
-        // RFC 9113 section 8.2.2: HTTP/2 has no such field; it says GOAWAY.
-        if last || (!self.multiplexed && self.entry.is_draining()) {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.traffic.in_flight.dec();
-        self.entry.end();
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The long texts: how things work and why, for people who build on them.
 
+pub mod divergences;
 pub mod flow;
 pub mod formats;
 pub mod rotation;
+pub mod threats;

@@ -191,8 +191,8 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], JwkError> {
 }
 
 /// Whether a modulus bears the mark of the generator of CVE-2017-15361 ("ROCA"): its primes were powers of 65537
-/// modulo the product of the first primes, so the modulus is one modulo each of them. For an honest modulus this
-/// happens once in about 2^27.
+/// modulo the product of the first primes, so the modulus is one modulo each of them. For an honest modulus the
+/// chance of that is 2^-27.8.
 fn has_roca_fingerprint(n: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
@@ -267,6 +267,22 @@ mod tests {
         for (name, jwk, error) in rows {
             assert_eq!(PublicJwk::from_json(jwk.as_object().expect("object")), Err(error), "{name}");
         }
+    }
+
+    #[test]
+    fn a_modulus_with_the_roca_fingerprint_is_refused() {
+        // The product of the primes from 3 to 167 times a power of two, plus one: it is 65537^0 modulo each of them.
+        let product: [u8; 28] = [
+            0x92, 0x4c, 0xba, 0x6a, 0xe9, 0x9d, 0xfa, 0x08, 0x45, 0x37, 0xfa, 0xcc, 0x54, 0x94, 0x8d, 0xf0, 0xc2, 0x3d,
+            0xa0, 0x44, 0xd8, 0xca, 0xbe, 0x0e, 0xdd, 0x75, 0xbc, 0x60,
+        ];
+        let mut modulus = [&product[..], &vec![0; 256 - product.len()]].concat();
+        let even = modulus.clone();
+        modulus[255] = 1;
+        assert_eq!(PublicJwk::rsa(modulus.clone(), vec![1, 0, 1]), Err(JwkError::WeakRsa));
+        modulus[255] = 3;
+        assert!(PublicJwk::rsa(modulus, vec![1, 0, 1]).is_ok(), "its neighbour is not one");
+        assert!(PublicJwk::rsa(even, vec![1, 0, 1]).is_ok(), "zero is no power");
     }
 
     #[test]

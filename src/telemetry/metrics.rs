@@ -203,6 +203,10 @@ impl Metrics {
             keys: Gauged::register(own, "keys", "Keys, by state", "state"),
             registry: Registry::default(),
         };
+        // Present at zero from the start: an alert on a metric that is not there yet never fires.
+        for result in ["ok", "refused"] {
+            let _ = metrics.reloads.handle(result);
+        }
         Arc::new(Self { registry: root, ..metrics })
     }
 

@@ -6,7 +6,7 @@ use crate::keys::sealing::{SALT_BYTES, SealingKey, SealingKeyId};
 use crate::protocol::claims::AUDIENCES_MAX;
 use crate::protocol::id::{Audience, ClientId, FamilyId, Generation, ID_CHARS_MAX, Subject, is_client_id};
 use crate::protocol::refresh::RefreshToken;
-use crate::protocol::scope::SCOPE_BYTES_MAX;
+use crate::protocol::scope::{SCOPE_BYTES_MAX, Scope};
 use crate::protocol::time::UnixSeconds;
 use crate::token::seal::{OpenError, SealError, SealedKind, open, seal};
 
@@ -100,7 +100,9 @@ pub fn decode(bytes: &[u8]) -> Option<RefreshToken> {
     if scope_length > SCOPE_BYTES_MAX {
         return None;
     }
-    let scope = reader.text(scope_length)?.parse().ok()?;
+    let scope_text = reader.text(scope_length)?;
+    // Reading a scope folds repeats and blanks; we seal it folded, so whatever still changes is not ours.
+    let scope = scope_text.parse().ok().filter(|scope: &Scope| scope.as_str() == scope_text)?;
     let [count] = reader.take::<1>()?;
     if !(1..=AUDIENCES_MAX).contains(&usize::from(count)) {
         return None;

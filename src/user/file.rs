@@ -179,15 +179,21 @@ pub fn add(path: &Path, account: &Account, intent: Intent) -> Result<(), EditErr
     })
 }
 
-/// Gives a user a new password; the log-ins before `now` are over.
+/// Gives a user a new password; the log-ins before `changed_at` are over (RFC 9700 section 4.14.2).
 ///
 /// # Errors
 /// `NotFound`.
-pub fn set_password(path: &Path, name: &str, phc: &Phc, now: UnixSeconds, intent: Intent) -> Result<(), EditError> {
+pub fn set_password(
+    path: &Path,
+    name: &str,
+    phc: &Phc,
+    changed_at: UnixSeconds,
+    intent: Intent,
+) -> Result<(), EditError> {
     edit(path, intent, |document, _| {
         let table = entry(document, name)?;
         set(table, "password", Value::from(phc.to_string()));
-        table.insert("password_changed_at", date(now)?);
+        table.insert("password_changed_at", date(changed_at)?);
         Ok(())
     })
 }

@@ -97,6 +97,8 @@ struct Shared {
     arrived: Condvar,
     settings: HashSettings,
     dummy: Phc,
+    /// The dummy as a file would hold it: read for every unknown user, as a real one is.
+    dummy_text: String,
     clock: Arc<dyn Clock>,
     counters: Counters,
 }
@@ -139,11 +141,13 @@ impl HashPool {
     /// # Errors
     /// [`StartError`].
     pub fn start(settings: HashSettings, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Result<Self, StartError> {
+        let dummy = Phc::dummy(settings.cost, entropy)?;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             settings,
-            dummy: Phc::dummy(settings.cost, entropy)?,
+            dummy_text: dummy.to_string(),
+            dummy,
             clock,
             counters: Counters::default(),
         });
@@ -253,12 +257,13 @@ impl Shared {
 
     /// The same path for every user: one parsed hash, one derivation, one comparison.
     fn compare(&self, job: &Job, memory: &mut Memory) -> Result<bool, HashError> {
-        let stored = job.phc.as_deref().and_then(|text| Phc::parse(text, Cost::MAX).ok());
-        let phc = stored.as_ref().unwrap_or(&self.dummy);
+        let read = Phc::parse(job.phc.as_deref().unwrap_or(&self.dummy_text), Cost::MAX);
+        // A stored hash that cannot be read is never right, and costs the same all the same.
+        let phc = read.as_ref().unwrap_or(&self.dummy);
         let right = phc.verify(&job.password, memory).map_err(|_| HashError::Failed)?;
         self.counters.verified.fetch_add(1, Ordering::Relaxed);
         self.counters.work_kib.fetch_add(phc.cost().work(), Ordering::Relaxed);
-        Ok(right && stored.is_some())
+        Ok(right && read.is_ok() && job.phc.is_some())
     }
 
     /// Waits for a job; `None` when the pool has ended.

@@ -3,12 +3,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unreachable, clippy::type_complexity)]
 #![allow(clippy::disallowed_methods, reason = "tests of a whole process live in real time")]
 
+mod app;
 mod cli;
 mod client;
 mod config;
 mod end_to_end;
 mod grant;
 mod http;
+mod issuer;
 mod keys;
 mod policy;
 mod spec;

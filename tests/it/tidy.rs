@@ -115,6 +115,21 @@ const BANNED: &[(&str, &str, &[&str])] = &[
     ("unsafe ", "forbidden", &[]),
 ];
 
+/// Test files whose subject is a whole folder of `src`, not one of its files.
+const THEMES: &[(&str, &str)] = &[
+    ("suite", "the shared behaviour of one folder's backends"),
+    ("interleavings", "several grants against one store, in random order"),
+    ("merge", "changes in any order give the same state"),
+    ("model", "the refresh protocol, searched exhaustively"),
+    ("simulation", "the key plan, and verifiers with caches"),
+    ("attacks", "tokens that every door refuses"),
+    ("vectors", "public test vectors"),
+    ("oracle", "another library's verdict"),
+    ("h2", "HTTP/2 on the wire"),
+    ("crash", "kill -9 and broken disks"),
+    ("algorithms", "every algorithm, from generation to verification"),
+];
+
 /// Lines a file in `src` may have, tests at its end not counted.
 const FILE_LINES_MAX: usize = 450;
 /// Lines a function in `src` may have.
@@ -247,9 +262,9 @@ fn tests_mirror_the_source() {
         }
         let twin = root().join("src").join(&relative);
         let folder = twin.with_extension("");
-        // A suite is the shared behaviour of one folder's backends; its twin is the folder.
-        let suite = relative.ends_with("suite.rs") && twin.parent().is_some_and(Path::is_dir);
-        if !twin.exists() && !folder.is_dir() && !suite {
+        let name = relative.file_stem().expect("a name").to_string_lossy().into_owned();
+        let theme = THEMES.iter().any(|(theme, _)| *theme == name) && twin.parent().is_some_and(Path::is_dir);
+        if !twin.exists() && !folder.is_dir() && !theme {
             wrong.push(format!("tests/it/{} has no twin in src", relative.display()));
         }
     }
@@ -276,16 +291,41 @@ fn the_code_map_names_every_part() {
 }
 
 #[test]
+fn every_threat_names_a_test_that_exists() {
+    let table = fs::read_to_string(root().join("src/manual/threats.rs")).expect("readable");
+    let mut rows = 0;
+    for line in table.lines().filter(|line| line.starts_with("//! | ") && line.contains("::")) {
+        let name = line.split('`').rev().nth(1).expect("a test in back quotes");
+        let (path, test) = name.rsplit_once("::").expect("module::test");
+        let folder = root().join("tests/it").join(path.split("::").next().expect("a folder"));
+        let found = rust_files(&folder)
+            .iter()
+            .any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {test}("))));
+        assert!(found, "no test `{name}`");
+        rows += 1;
+    }
+    assert!(rows > 30, "{rows} rows");
+}
+
+#[test]
 fn no_private_key_is_committed() {
     let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output();
     let Ok(listed) = listed else {
         println!("skipped: no git here, so nothing is committed");
         return;
     };
-    let marker = ["PRIVATE", "KEY-----"].join(" ");
     for name in String::from_utf8_lossy(&listed.stdout).lines() {
-        let text = fs::read(root().join(name)).unwrap_or_default();
-        assert!(!String::from_utf8_lossy(&text).contains(&marker), "{name} holds a private key");
+        let bytes = fs::read(root().join(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        // A marker alone is code that reads keys; a marker with a line of base64 below it is one.
+        let held = text.lines().zip(text.lines().skip(1)).any(|(marker, below)| {
+            let body = below.trim();
+            marker.contains("BEGIN")
+                && marker.contains("PRIVATE KEY-----")
+                && body.len() >= 40
+                && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+        });
+        assert!(!held, "{name} holds a private key");
         if name.starts_with("keys/") {
             assert!(["keys/README.md", "keys/.gitignore"].contains(&name), "keys/ holds only a README: {name}");
         }

@@ -163,7 +163,7 @@ impl Told<'_> {
     }
 
     fn lines(&self, fresh: &dyn Fn(&Kid) -> bool) -> Result<(), Failure> {
-        let output = self.desk.context.output;
+        let output = &self.desk.context.output;
         if self.done.steps.is_empty() {
             return output.line("nothing to do: it is so already");
         }

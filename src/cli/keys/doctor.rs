@@ -33,7 +33,7 @@ pub(super) fn run(desk: &Desk) -> Result<(), Failure> {
         }
         Err(error) => findings.push(error.to_string()),
     }
-    let output = desk.context.output;
+    let output = &desk.context.output;
     if desk.context.json {
         output.json(&json!({"ok": findings.is_empty(), "problems": findings}))?;
     } else if findings.is_empty() {

@@ -59,7 +59,7 @@ fn read(desk: &Desk, order: &Import) -> Result<Zeroizing<Vec<u8>>, Failure> {
 /// `keys export`.
 pub(super) fn export(desk: &Desk, order: &Export) -> Result<(), Failure> {
     let manifest = desk.manifest()?;
-    let output = desk.context.output;
+    let output = &desk.context.output;
     let record = order.kid.as_deref().map(|kid| find(&manifest.records, kid)).transpose()?;
     match (record, order.private) {
         (Some(record), true) => private(desk, record, order.format),
@@ -94,7 +94,7 @@ fn private(desk: &Desk, record: &KeyRecord, format: Format) -> Result<(), Failur
         return Err(Failure::new(Exit::NotFound, message));
     }
     let secret = desk.backend.private(record)?;
-    let output = desk.context.output;
+    let output = &desk.context.output;
     if record.usage == KeyUse::Seal {
         return Err(Failure::new(Exit::Usage, "sealing keys are not exported: nobody else has a use for them")
             .hint("gateways that share sessions share the key directory"));

@@ -34,7 +34,7 @@ pub(super) fn show(desk: &Desk, kid: &str) -> Result<(), Failure> {
     let manifest = desk.manifest()?;
     let record = find(&manifest.records, kid)?;
     let rules = desk.settings.rules();
-    let output = desk.context.output;
+    let output = &desk.context.output;
     if desk.context.json {
         return output.json(&facts(record, &rules));
     }

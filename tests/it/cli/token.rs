@@ -181,8 +181,13 @@ fn every_command_runs_to_its_exit_code() {
     for json in [false, true] {
         for (arguments, code) in rows {
             let verdict = with_deps(Some(&key.signing), &keys, |deps, clock| {
-                let context =
-                    Context { config_path: PathBuf::new(), json, output: Output, clock, entropy: &SystemEntropy };
+                let context = Context {
+                    config_path: PathBuf::new(),
+                    json,
+                    output: Output::keeping(),
+                    clock,
+                    entropy: &SystemEntropy,
+                };
                 run(&command(arguments), &context, Some(deps))
             });
             assert_eq!(verdict.err().map(|failure| failure.code), code, "{arguments:?}");

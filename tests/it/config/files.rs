@@ -5,6 +5,9 @@ use mintgate::config::{Config, Inputs, load};
 
 use crate::support::scratch::{Scratch, chmod};
 
+/// Breaks one thing.
+type Break = fn(&Scratch);
+
 const CLIENT: &str = "[[client]]\nid = \"a\"\ngrants = []\naudiences = [\"x\"]\n";
 
 fn good() -> (Scratch, Config) {
@@ -21,7 +24,7 @@ fn good() -> (Scratch, Config) {
 
 #[test]
 fn each_row_breaks_one_file() {
-    let rows: [(&str, fn(&Scratch), &str); 8] = [
+    let rows: [(&str, Break, &str); 8] = [
         ("world-readable key", |s| chmod(&s.path("key"), 0o604), "key: readable by others"),
         ("group-readable key", |s| chmod(&s.path("key"), 0o640), "key: readable by others"),
         ("no certificate", |s| std::fs::remove_file(s.path("crt")).unwrap(), "crt: no such file"),

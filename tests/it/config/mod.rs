@@ -1,4 +1,4 @@
-mod errors;
+mod error;
 mod files;
 mod origin;
 mod reload;

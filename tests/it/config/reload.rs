@@ -5,6 +5,9 @@ use mintgate::config::reload::Reloadable;
 
 use crate::support::scratch::Scratch;
 
+/// Breaks one thing.
+type Break = fn(&Scratch);
+
 const CONFIG: &str = "issuer = \"https://auth.example\"\n";
 const CLIENT: &str = "[[client]]\nid = \"a\"\ngrants = []\naudiences = [\"x\"]\n";
 const USER: &str =
@@ -49,7 +52,7 @@ fn differences_are_listed_without_secrets() {
 
 #[test]
 fn a_bad_file_changes_nothing() {
-    let rows: [(&str, fn(&Scratch)); 5] = [
+    let rows: [(&str, Break); 5] = [
         ("configuration", |s| drop(s.write("mintgate.toml", "issuer = 1\n"))),
         ("clients", |s| drop(s.write("clients.toml", "[[client]]\n"))),
         ("users", |s| drop(s.write("users.toml", "[[user]]\n"))),

@@ -4,4 +4,5 @@ mod command_line;
 mod configuration;
 mod operation;
 mod outside_libraries;
+mod readme;
 mod rotation;

@@ -1,4 +1,4 @@
-//! Tokens of every algorithm, verified by PyJWT and jose from the JWKS URL alone.
+//! Tokens of every algorithm, verified from the JWKS URL alone by PyJWT and jose, and without OpenSSL by pure Python.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -13,9 +13,9 @@ use crate::support::temp::TempDir;
 fn outside(tool: &str, server: &Server, audience: &str, algorithm: &str, token: &str) -> Option<Value> {
     let script = |name: &str| format!("{}/tests/outside/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut command = match tool {
-        "PyJWT" => {
+        "PyJWT" | "pure Python" => {
             let mut command = Command::new(std::env::var_os("MINTGATE_PYTHON")?);
-            command.arg(script("verify.py"));
+            command.arg(script(if tool == "PyJWT" { "verify.py" } else { "pure.py" }));
             command
         }
         _ => {
@@ -39,7 +39,7 @@ fn outside(tool: &str, server: &Server, audience: &str, algorithm: &str, token: 
 }
 
 fn check(server: &Server, client: &str, audience: &str, algorithm: &str, token: &str) {
-    for tool in ["PyJWT", "jose"] {
+    for tool in ["PyJWT", "jose", "pure Python"] {
         let Some(seen) = outside(tool, server, audience, algorithm, token) else {
             println!("skipped: {tool} is not installed; tests/run installs it");
             continue;

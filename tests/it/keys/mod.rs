@@ -1,8 +1,7 @@
 mod backend;
 mod change;
-mod cli;
 mod import;
 mod keyring;
 mod plan;
-mod signing;
+pub mod signing;
 mod simulation;

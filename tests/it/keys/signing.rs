@@ -20,7 +20,7 @@ fn we_sign_and_jsonwebtoken_verifies_from_the_jwk() {
 }
 
 /// Verifies a signature of `key` with jsonwebtoken, from the published JWK alone.
-pub(super) fn check_with_jsonwebtoken(key: &SigningKey) {
+pub fn check_with_jsonwebtoken(key: &SigningKey) {
     install();
     let message = "eyJhbGciOiJub25lIn0.e30";
     let mut jws = message.as_bytes().to_vec();

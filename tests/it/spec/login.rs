@@ -153,3 +153,35 @@ fn hostile_user_names_do_no_harm() {
     }
     assert_eq!(server.login().status, 200, "somebody else's failures do not lock the user out");
 }
+
+#[test]
+fn rfc9110_10_2_3_a_full_hash_queue_answers_503_with_retry_after_and_tokens_go_on() {
+    let server = Server::lasting_with(
+        |text| format!("{text}\n[login]\nhash_threads = 1\nqueue_max = 1\n"),
+        |config| {
+            let run = |args: &[&str], input: &str| {
+                let mut all = args.to_vec();
+                all.extend_from_slice(&["--config", config]);
+                let output = crate::support::server::run_with_input(&all, input);
+                assert!(output.status.success(), "{}", stderr(&output));
+            };
+            run(&["clients", "add", "app", "--public", "--first-party", "--audience", "https://api.example"], "");
+            run(&["users", "add", "ada", "--password-stdin"], "correct horse battery");
+        },
+    );
+    // Each from its own address would be fairer; the right password is never slowed down anyway.
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..24).map(|_| scope.spawn(|| login(&server, "app", "ada", "correct horse battery"))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("answer")).collect()
+    });
+    let busy: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(!busy.is_empty(), "24 at once and one place in the queue");
+    for answer in &busy {
+        assert_eq!(answer.error(), "temporarily_unavailable");
+        let after: u64 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!(after >= 1);
+    }
+    assert!(answers.iter().all(|answer| [200, 503].contains(&answer.status)));
+    assert!(answers.iter().any(|answer| answer.status == 200));
+}

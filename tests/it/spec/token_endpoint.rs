@@ -252,7 +252,7 @@ fn rfc6749_3_2_bodies_and_parameters_are_bounded() {
     let post = |body: &[u8]| send("POST", &server.url("/token"), &[FORM, ("Authorization", &header)], body);
     let answer = post(many.join("&").as_bytes());
     assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_request"));
-    let answer = post(&vec![b'a'; 64 * 1024]);
+    let answer = post(&vec![b'a'; 64 * 1024 + 1]);
     assert_eq!((answer.status, answer.error().as_str()), (413, "invalid_request"));
     let packed = send(
         "POST",

@@ -46,6 +46,11 @@ fn every_cut_and_every_addition_is_refused() {
     let mut other = bytes.to_vec();
     other[0] = 2;
     assert_eq!(decode(&other), None, "another version");
+    // The same scope in another spelling: one token has one encoding.
+    let mut respelled = bytes.to_vec();
+    let scope = respelled.windows(10).position(|text| text == b"read write").expect("scope");
+    respelled[scope + 3] = b' ';
+    assert_eq!(decode(&respelled), None, "a scope with two blanks");
 }
 
 #[test]

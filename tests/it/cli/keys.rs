@@ -54,7 +54,7 @@ impl Place {
         let context = Context {
             config_path: PathBuf::new(),
             json: true,
-            output: Output,
+            output: Output::keeping(),
             clock: &self.clock,
             entropy: &SystemEntropy,
         };

@@ -1,0 +1,4 @@
+//! Wiring.
+
+mod door;
+mod settings;
