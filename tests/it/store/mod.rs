@@ -2,4 +2,5 @@
 
 #[macro_use]
 mod suite;
+mod embedded;
 mod memory;
