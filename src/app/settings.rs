@@ -48,6 +48,7 @@ pub fn issuer(config: &Config) -> issuer::Settings {
         },
         limits: Limits::new(config.tokens.lifetime_max),
         password_grant: config.compatibility.password_grant,
+        verify: std::sync::Arc::clone(&config.verify),
     }
 }
 

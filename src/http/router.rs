@@ -31,12 +31,14 @@ pub enum Route {
     OauthMetadata,
     /// `GET /.well-known/openid-configuration`
     OpenidMetadata,
+    /// `/verify`, by any method
+    Verify,
     /// Everything else.
     Unknown,
 }
 
 impl Route {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Token,
         Self::Login,
         Self::Revoke,
@@ -44,6 +46,7 @@ impl Route {
         Self::Jwks,
         Self::OauthMetadata,
         Self::OpenidMetadata,
+        Self::Verify,
         Self::Unknown,
     ];
 
@@ -58,6 +61,7 @@ impl Route {
             Self::Jwks => "/jwks.json",
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
             Self::OpenidMetadata => "/.well-known/openid-configuration",
+            Self::Verify => "/verify",
             Self::Unknown => "unknown",
         }
     }
@@ -66,12 +70,14 @@ impl Route {
     fn allow(self) -> &'static str {
         match self {
             Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
+            Self::Verify => "*",
             Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
         }
     }
 
     fn takes(self, method: &Method) -> bool {
         match self.allow() {
+            "*" => true,
             "POST" => method == Method::POST,
             _ => method == Method::GET || method == Method::HEAD,
         }
@@ -98,7 +104,7 @@ pub struct Shared {
     prefix: String,
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
-    counted: [(Route, RouteMetrics); 8],
+    counted: [(Route, RouteMetrics); 9],
 }
 
 impl Public {
@@ -125,6 +131,7 @@ impl Shared {
         };
         match path {
             "/.well-known/jwks.json" => Route::Jwks,
+            _ if path.starts_with(endpoint::verify::BY_POLICY) => Route::Verify,
             _ => Route::ALL.into_iter().find(|route| route.template() == path).unwrap_or(Route::Unknown),
         }
     }
@@ -140,6 +147,7 @@ impl Shared {
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
             Route::Jwks => endpoint::jwks::get(self, &request),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
+            Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }
     }
@@ -158,10 +166,9 @@ impl Handler for Public {
             if let Some((_, counted)) = shared.counted.iter().find(|(own, _)| *own == route) {
                 counted.observe(status, took);
             }
-            let reason = answered.refused.map(|error| {
-                shared.metrics.refusals.inc(error.reason());
-                error.reason()
-            });
+            if let Some(reason) = answered.refused {
+                shared.metrics.refusals.inc(reason);
+            }
             let line = RequestLine {
                 // A method is the client's text too: only those we know are named.
                 method: known_method(&method),
@@ -171,7 +178,7 @@ impl Handler for Public {
                 client_id: None,
                 jti: None,
                 family: None,
-                reason,
+                reason: answered.refused,
             };
             line.emit();
             answered.response

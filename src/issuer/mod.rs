@@ -11,6 +11,7 @@ mod order;
 mod readiness;
 mod revoke;
 mod token;
+mod verify;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,10 @@ use crate::user::slowdown::Slowdown;
 pub use documents::{Document, Documents};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
+pub use verify::{
+    Asked, Demand, Identity, IdentityHeaders, Invalid, Misconfigured, Shown, Verdict, VerifySettings, cookie_name,
+    identity_header,
+};
 
 /// How long a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +63,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether `grant_type=password` is offered (RFC 9700 section 2.4 says not to).
     pub password_grant: bool,
+    /// How `/verify` works.
+    pub verify: Arc<VerifySettings>,
 }
 
 /// The parts an authority is made of.
@@ -100,6 +107,7 @@ pub struct Issuer {
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
     documents: ArcSwap<Documents>,
+    verdicts: verify::Verdicts,
 }
 
 /// One request's form and credentials.
@@ -116,6 +124,7 @@ impl Issuer {
     /// Assembles the authority.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {
             issuer: parts.issuer,
@@ -130,6 +139,7 @@ impl Issuer {
             entropy: parts.entropy,
             metrics: parts.metrics,
             documents: ArcSwap::from_pointee(documents),
+            verdicts,
         }
     }
 

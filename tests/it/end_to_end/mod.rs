@@ -4,5 +4,6 @@ mod command_line;
 mod configuration;
 mod operation;
 mod outside_libraries;
+mod proxies;
 mod readme;
 mod rotation;
