@@ -26,7 +26,9 @@ use crate::http::tls::{Tls, TlsError};
 use crate::issuer::{Issuer, Parts};
 use crate::keys::keyring::KeyringError;
 use crate::keys::{Keyring, rotator};
-use crate::store::{MemoryStore, Store};
+use crate::protocol::time::UnixSeconds;
+use crate::store::embedded::OpenError;
+use crate::store::{EmbeddedStore, MemoryStore, Store};
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::user::directory::file::FileDirectory;
@@ -68,6 +70,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why not.
         error: std::io::Error,
+    },
+    /// The state's log.
+    #[error("{path}: {error}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why it does not open.
+        error: OpenError,
     },
     /// No randomness.
     #[error(transparent)]
@@ -121,7 +131,7 @@ impl Gateway {
         let keyring = Arc::new(Keyring::load(&settings::keys(&config))?);
         let tls = settings::tls(&config).map(Tls::load).transpose()?.map(Arc::new);
         let directory = Arc::new(FileDirectory::new(config.users.file.clone(), current.users.clone()));
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(settings::store(&config, now)));
+        let store = open_store(&config, now).await?;
         let issuer = Arc::new(Issuer::new(Parts {
             issuer: Arc::from(config.issuer.as_str()),
             settings: settings::issuer(&config),
@@ -250,4 +260,21 @@ impl Gateway {
         let _ = admin.await;
         door::remove(&self.config.state.directory);
     }
+}
+
+/// Opens the store that `[state] durability` asks for. The log is read here, before anything listens: nobody is ever
+/// answered from a state that is not whole.
+async fn open_store(config: &Config, now: UnixSeconds) -> Result<Arc<dyn Store>, StartError> {
+    let bounds = settings::store(config, now);
+    let Some(sync) = settings::sync(config) else { return Ok(Arc::new(MemoryStore::new(bounds))) };
+    let directory = config.state.directory.clone();
+    let path = directory.clone();
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&directory, bounds, sync, now)).await;
+    let store = match opened {
+        Ok(opened) => opened.map_err(|(path, error)| StartError::State { path, error })?,
+        Err(error) => return Err(StartError::State { path, error: OpenError::Disk(error.to_string()) }),
+    };
+    let entries = store.figures().state.entries();
+    tracing::info!(entries, "the state is loaded");
+    Ok(Arc::new(store))
 }

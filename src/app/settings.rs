@@ -7,6 +7,7 @@ use crate::keys::{self, Automatic};
 use crate::policy::lifetime::Lifetimes;
 use crate::protocol::time::UnixSeconds;
 use crate::state::RetryRules;
+use crate::store::embedded::Sync;
 use crate::telemetry::log;
 use crate::token::{Limits, Typ};
 use crate::{grant, issuer, store};
@@ -51,10 +52,21 @@ pub fn issuer(config: &Config) -> issuer::Settings {
     }
 }
 
-/// The bounds of a store that has seen nothing from before `now`.
+/// The bounds of the store. One in memory has seen nothing from before `now`; a durable one knows by itself.
 #[must_use]
 pub fn store(config: &Config, now: UnixSeconds) -> store::Settings {
-    store::Settings { entries_max: config.state.entries_max, knows_since: now, ..store::Settings::default() }
+    let knows_since = if sync(config).is_some() { UnixSeconds(0) } else { now };
+    store::Settings { entries_max: config.state.entries_max, knows_since, ..store::Settings::default() }
+}
+
+/// When changes go to disk; `None` if they do not.
+#[must_use]
+pub fn sync(config: &Config) -> Option<Sync> {
+    match config.state.durability {
+        Durability::Always => Some(Sync::AtOnce),
+        Durability::Batch => Some(Sync::Shared),
+        Durability::None => None,
+    }
 }
 
 /// The bounds of the listeners.
@@ -104,10 +116,16 @@ pub fn log(config: &Config) -> log::Settings {
 #[must_use]
 pub fn durability_in_words(durability: Durability) -> &'static str {
     match durability {
-        Durability::None => "state is kept in memory: a restart forgets revocations and ends every log-in",
-        // Honest until the durable store is there: a setting that promises more than the store keeps.
-        Durability::Always | Durability::Batch => {
-            "state is kept in memory, whatever [state] durability says: a restart forgets revocations and ends every log-in"
+        Durability::Always => {
+            "durability = always: a refresh or revocation is answered when it is on disk; what was answered survives a \
+             crash and power loss"
+        }
+        Durability::Batch => {
+            "durability = batch: a refresh or revocation waits up to 2 ms for others to share its sync, and is answered \
+             when it is on disk; what was answered survives a crash and power loss"
+        }
+        Durability::None => {
+            "durability = none: state is kept in memory; a restart forgets revocations and ends every log-in"
         }
     }
 }

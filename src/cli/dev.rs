@@ -80,6 +80,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         .with_flag("issuer", issuer)
         .with_flag("listen.public", public.to_string())
         .with_flag("listen.admin", admin.to_string());
+    if temporary.is_some() {
+        // What is gone at the end need not be on disk.
+        inputs = inputs.with_flag("state.durability", "none");
+    }
     if !context.json {
         inputs = inputs.with_flag("log.format", "text");
     }

@@ -41,7 +41,12 @@ pub fn serve(
         .map_err(|error| Failure::new(Exit::Usage, format!("[log]: {error}")))?;
     let log = Arc::new(log);
     let issuer = loaded.config.issuer.clone();
-    tracing::warn!("{}", settings::durability_in_words(loaded.config.state.durability));
+    let words = settings::durability_in_words(loaded.config.state.durability);
+    if settings::sync(&loaded.config).is_some() {
+        tracing::info!("{words}")
+    } else {
+        tracing::warn!("{words}")
+    }
     let current = Reloadable::read(&context.config_path, &inputs).map_err(|error| refused(&error.into()))?;
     raise_files_limit();
     let runtime = runtime()?;
@@ -60,7 +65,9 @@ pub fn serve(
 fn refused(error: &StartError) -> Failure {
     let code = match error {
         StartError::Read(_) | StartError::Keys(_) | StartError::Tls(_) | StartError::Listen { .. } => Exit::Usage,
-        StartError::Passwords(_) | StartError::Door { .. } | StartError::Entropy(_) => Exit::Failed,
+        StartError::Passwords(_) | StartError::Door { .. } | StartError::State { .. } | StartError::Entropy(_) => {
+            Exit::Failed
+        }
     };
     Failure::new(code, error.to_string())
 }

@@ -139,14 +139,14 @@ pub enum Rotation {
     Manual,
 }
 
-/// When a change counts as done.
+/// When a change goes to disk. It counts as done when it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// When the disk has it.
+    /// At once, with whatever else is waiting.
     Always,
-    /// When it is written; the disk follows within milliseconds.
+    /// After at most two milliseconds, in which others may join: fewer syncs.
     Batch,
-    /// At once: a restart forgets.
+    /// Never: a restart forgets.
     None,
 }
 

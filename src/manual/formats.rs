@@ -64,3 +64,57 @@
 //! | 2 + 0 to 2,048 | scope, length in front |
 //! | 1 | number of audiences, 1 to 16 |
 //! | 1 + 1 to 255, each | audience, length in front |
+//!
+//! # The state's log
+//!
+//! `state.redb` in the state directory, mode 0600: a file of the embedded database redb (its format 4) with one table,
+//! `log`. Keys are two integers of eight bytes; values are bytes. All integers below are big-endian. `state.redb.new`
+//! is one that was not finished; it is made anew.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | (0, 0) | the head |
+//! | (end of the bucket in seconds since 1970, sequence number) | a record |
+//!
+//! Each commit writes the records of one batch of changes and the head. When a bucket has ended, its range of keys is
+//! removed. When the log is four times as long as what it says, and at least 64 MiB, what the state holds is written
+//! again at the end, and then everything older is removed; in between some things are said twice. Saying things twice,
+//! or in another order, changes nothing.
+//!
+//! A record, version 1:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version of this layout: 1 |
+//! | 4 | number of changes |
+//! | n | the changes, one after the other |
+//! | 8 | checksum |
+//!
+//! The checksum is the first eight bytes of SHA-256 over the two integers of the key and everything before the
+//! checksum. A record whose version is not known is refused as later, one whose checksum is wrong as damaged; either
+//! way the gateway does not start.
+//!
+//! | first byte | change | then |
+//! | --- | --- | --- |
+//! | 1 | a family moved on | family 16, live generation 4, when 8 |
+//! | 2 | a family is revoked | family 16 |
+//! | 3 | a token is denied | `jti` 16, `exp` 8 |
+//! | 4 | a token of unknown `exp` is denied | `jti` 16, until 8 |
+//! | 5 | a one-time id is spent | id 16, end 8, space 1: code 1, pushed request 2, assertion 3, proof 4 |
+//! | 6 | an epoch moved | of 1 (subject 1, client 2, key 3), not before 8, end 8, length 4, name |
+//!
+//! The head, version 1:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version of this layout: 1 |
+//! | 8 | when the log was made: log-ins from before are refused, for nobody knows what became of them |
+//! | 8 | the latest time it has seen; at most a minute and the length of a batch behind |
+//! | 8 | the next sequence number |
+//! | 8 | number of records |
+//! | 8 | the checksums of all records, added up modulo 2^64 |
+//! | 8 | checksum, as of a record with the key (0, 0) |
+//!
+//! Number and sum make a missing record, or one that should be gone, as visible as a damaged one. There is no torn
+//! tail to forgive: a commit that was cut short is not there at all, because the database ends each with a checksum of its
+//! own.

@@ -1,18 +1,20 @@
 //! Where the state is kept: verbs that are atomic and return the verdict, one behaviour suite for every engine.
 //!
-//! An engine answers reads from memory and makes a change lasting before it says so. Today there is [`MemoryStore`].
-//! The durable engine comes as a file beside it: it asks the same shards for the verdict, appends the change to its log
-//! and answers when the log is on disk; at start it replays the log through [`Store::commit`]'s merges, and is ready
-//! after that. Nothing above this module tells the engines apart.
+//! An engine answers reads from memory and makes a change lasting before it says so. [`MemoryStore`] is memory alone;
+//! [`EmbeddedStore`] asks the same shards for the verdict, puts the change into its log and answers when the log is on
+//! disk. Nothing above this module tells the engines apart.
 
+pub mod embedded;
 pub mod feed;
 mod memory;
+mod shards;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 use crate::protocol::error::UnavailableReason;
@@ -57,8 +59,8 @@ pub trait Store: Send + Sync {
     /// The epoch of a subject, client or key: what was authenticated or issued at or before it is over.
     fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds>;
 
-    /// Everything that was revoked and has not ended, for whoever publishes it: asked once, at the start.
-    fn revocations(&self) -> Vec<Change>;
+    /// The latest wall time seen, and everything that was revoked and has not ended: for whoever publishes it, at start.
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>);
 
     /// What the store holds. Takes each shard's lock in turn.
     fn figures(&self) -> Figures;
@@ -79,7 +81,8 @@ pub struct Settings {
     /// rotations answer [`StoreError::ClockBehind`] until the clock has caught up.
     pub clock_tolerance: Duration,
     /// Since when this store has seen every change. A refresh token of an earlier log-in is refused: what became of its
-    /// family is not known here. A memory store in a server says its start; a durable one, and a test, the epoch.
+    /// family is not known here. A memory store in a server says its start. A durable one says the epoch and keeps the moment
+    /// its log was made beside the log; the later of both counts.
     pub knows_since: UnixSeconds,
 }
 
@@ -149,6 +152,8 @@ pub enum Health {
     Full,
     /// The clock is behind the store's own record: refresh answers 503.
     ClockBehind,
+    /// A write failed: refresh and revocation answer 503 until the process is started again.
+    Poisoned,
 }
 
 impl Health {
@@ -165,6 +170,7 @@ impl fmt::Display for Health {
             Self::Ready => "ready",
             Self::Full => "full",
             Self::ClockBehind => "clock_behind",
+            Self::Poisoned => "poisoned",
         })
     }
 }

@@ -7,3 +7,4 @@ mod outside_libraries;
 mod proxies;
 mod readme;
 mod rotation;
+mod tls;

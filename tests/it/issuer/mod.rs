@@ -87,7 +87,7 @@ impl Store for Fragile {
         self.inner.health()
     }
 
-    fn revocations(&self) -> Vec<Change> {
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         self.inner.revocations()
     }
 
@@ -225,7 +225,7 @@ pub fn policy() -> Settings {
         typ: Typ::AtJwt,
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
-        verify: Arc::default(),
+        verify: Default::default(),
     }
 }
 

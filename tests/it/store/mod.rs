@@ -2,5 +2,6 @@
 
 #[macro_use]
 mod suite;
+mod embedded;
 mod feed;
 mod memory;

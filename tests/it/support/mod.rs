@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod attacks;
+pub mod disk;
 pub mod http;
 pub mod scratch;
 pub mod server;
