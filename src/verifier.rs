@@ -1,6 +1,6 @@
 //! For services in Rust: verify access tokens locally, and know what was revoked.
 //!
-//! The same gate as the gateway's own ([`token::verify`](crate::token::verify)), behind a cache of the key set that
+//! The same gate as the gateway's own ([`token::verify`](mod@crate::token::verify)), behind a cache of the key set that
 //! follows rotations, and a follower of the revocation feed (`manual::feed`). No server is compiled in:
 //!
 //! ```toml
