@@ -346,7 +346,7 @@ pub fn the_bound_holds_exactly_under_contention(new: &impl Maker) {
     let added = at_once(8, |n| {
         let id = |k: u8| {
             let mut id = [k; 16];
-            id[0] = u8::try_from(n).expect("small");
+            id[8] = u8::try_from(n).expect("small");
             Jti(id)
         };
         let deny = |k| wait(store.commit(vec![Change::DenyJti { jti: id(k), expires_at: later(60) }], NOW));
