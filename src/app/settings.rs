@@ -86,6 +86,16 @@ pub fn http(config: &Config) -> HttpSettings {
     }
 }
 
+/// Most connections of the admin listener: probes, a scraper and a person.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// The bounds of the admin listener.
+#[must_use]
+pub fn admin(config: &Config) -> HttpSettings {
+    let limits = http(config);
+    HttpSettings { connections_max: limits.connections_max.min(ADMIN_CONNECTIONS_MAX), ..limits }
+}
+
 /// TLS, if a certificate is configured.
 #[must_use]
 pub fn tls(config: &Config) -> Option<tls::Settings> {

@@ -31,6 +31,8 @@ pub enum Route {
     OauthMetadata,
     /// `GET /.well-known/openid-configuration`
     OpenidMetadata,
+    /// `GET /revocations`
+    Revocations,
     /// `/verify`, by any method
     Verify,
     /// Everything else.
@@ -38,7 +40,7 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Token,
         Self::Login,
         Self::Revoke,
@@ -46,6 +48,7 @@ impl Route {
         Self::Jwks,
         Self::OauthMetadata,
         Self::OpenidMetadata,
+        Self::Revocations,
         Self::Verify,
         Self::Unknown,
     ];
@@ -61,6 +64,7 @@ impl Route {
             Self::Jwks => "/jwks.json",
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
             Self::OpenidMetadata => "/.well-known/openid-configuration",
+            Self::Revocations => "/revocations",
             Self::Verify => "/verify",
             Self::Unknown => "unknown",
         }
@@ -71,7 +75,7 @@ impl Route {
         match self {
             Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
             Self::Verify => "*",
-            Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
+            Self::Revocations | Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
         }
     }
 
@@ -104,7 +108,7 @@ pub struct Shared {
     prefix: String,
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
-    counted: [(Route, RouteMetrics); 9],
+    counted: [(Route, RouteMetrics); 10],
 }
 
 impl Public {
@@ -147,6 +151,7 @@ impl Shared {
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
             Route::Jwks => endpoint::jwks::get(self, &request),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
+            Route::Revocations => endpoint::revocations::get(self, &request),
             Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }

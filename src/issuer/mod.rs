@@ -5,6 +5,7 @@
 
 mod commit;
 mod documents;
+mod feed;
 mod introspect;
 mod login;
 mod order;
@@ -32,6 +33,7 @@ use crate::protocol::id::{ClientId, Kid, Subject};
 use crate::protocol::params::Params;
 use crate::protocol::time::UnixSeconds;
 use crate::state::EpochOf;
+use crate::store::feed::{ENTRIES_MAX, Feed, Published};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::token::{Limits, Requirements, Typ, Verified};
@@ -40,6 +42,7 @@ use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
 pub use documents::{Document, Documents};
+pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
 pub use verify::{
@@ -108,6 +111,8 @@ pub struct Issuer {
     metrics: Arc<Metrics>,
     documents: ArcSwap<Documents>,
     verdicts: verify::Verdicts,
+    feed: Arc<Feed>,
+    ready: feed::Ready,
 }
 
 /// One request's form and credentials.
@@ -124,6 +129,7 @@ impl Issuer {
     /// Assembles the authority.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now());
         let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {
@@ -134,7 +140,9 @@ impl Issuer {
             directory: parts.directory,
             passwords: parts.passwords,
             slowdown: parts.slowdown,
-            store: parts.store,
+            feed: Arc::clone(published.feed()),
+            store: Arc::new(published),
+            ready: feed::Ready::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             metrics: parts.metrics,

@@ -5,6 +5,7 @@ pub mod introspect;
 pub mod jwks;
 pub mod login;
 pub mod metadata;
+pub mod revocations;
 pub mod revoke;
 pub mod token;
 pub mod verify;

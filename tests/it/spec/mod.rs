@@ -7,6 +7,7 @@ mod login;
 mod metadata;
 mod refresh_rotation;
 mod revocation;
+mod revocation_feed;
 mod token_endpoint;
 mod token_format;
 mod verification;
