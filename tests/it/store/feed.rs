@@ -8,7 +8,7 @@ use mintgate::protocol::time::UnixSeconds;
 use mintgate::state::{Change, EpochOf, Space};
 use mintgate::store::embedded::Sync;
 use mintgate::store::feed::{Feed, FeedFull, Published};
-use mintgate::store::{EmbeddedStore, MemoryStore, Settings, Store};
+use mintgate::store::{EmbeddedStore, Settings, Store};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
