@@ -14,6 +14,7 @@ pub mod output;
 pub mod pages;
 pub mod revoke;
 pub mod serve;
+pub mod state;
 pub mod token;
 pub mod users;
 
@@ -84,6 +85,9 @@ enum Command {
     Token(token::Command),
     /// Revoke a login, all logins of a user, everything of a client, or one access token
     Revoke(revoke::Args),
+    /// Show what the running gateway remembers
+    #[command(subcommand)]
+    State(state::Command),
     /// Hash a password as users.toml stores it
     HashPassword(hash_password::Arguments),
     /// Ask a running gateway whether it is ready
@@ -131,6 +135,7 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Clients(command) => clients::run(command, context),
         Command::Token(command) => token_command(&command, context),
         Command::Revoke(args) => revoke::run(&args, context),
+        Command::State(command) => state::run(&command, context),
         Command::HashPassword(arguments) => hash_password::run(arguments, context),
         Command::Health(args) => health::run(&args, context),
         Command::Completions(args) => pages::completions(&args, context),
