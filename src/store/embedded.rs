@@ -135,7 +135,10 @@ impl EmbeddedStore {
             Sync::AtOnce => Duration::ZERO,
             Sync::Shared => LINGER,
         };
-        let writer = Writer { log, shards: Arc::clone(&shards), queue: Arc::clone(&queue), linger, compaction: None };
+        queue.say_log_bytes(log.bytes());
+        let log_bytes_min = settings.log_bytes_min;
+        let (for_shards, for_queue) = (Arc::clone(&shards), Arc::clone(&queue));
+        let writer = Writer { log, shards: for_shards, queue: for_queue, linger, log_bytes_min, compaction: None };
         let thread = std::thread::Builder::new().name("state-log".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(|error| OpenError::Disk(error.to_string()))?;
         Ok(Self { shards, queue, writer: Some(writer), denied: Mutex::new(denied) })
@@ -259,7 +262,7 @@ impl Store for EmbeddedStore {
     }
 
     fn figures(&self) -> Figures {
-        self.shards.figures()
+        Figures { log_bytes: self.queue.log_bytes(), ..self.shards.figures() }
     }
 
     fn health(&self) -> Health {

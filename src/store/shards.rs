@@ -161,7 +161,7 @@ impl Shards {
     pub(super) fn figures(&self) -> Figures {
         let shards = self.shards.iter().map(|shard| read(shard).figures());
         let state = shards.fold(read(&self.epochs).figures(), crate::state::Figures::plus);
-        Figures { state, entries_max: self.settings.entries_max }
+        Figures { state, entries_max: self.settings.entries_max, log_bytes: 0 }
     }
 
     /// How many entries there are, without a lock.

@@ -12,8 +12,6 @@ use crate::store::shards::Shards;
 
 /// How often the time is written down when nothing else is: what a clock set back can hide is at most this.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
-/// A log shorter than this is left alone.
-const COMPACT_BYTES_MIN: u64 = 64 << 20;
 /// A log this many times as long as what it says is written anew.
 const COMPACT_RATIO: u64 = 4;
 /// Bytes of an entry in a log that says everything once: the largest common kind, a rotation.
@@ -34,6 +32,8 @@ pub(super) struct Writer {
     pub(super) shards: Arc<Shards>,
     pub(super) queue: Arc<Queue>,
     pub(super) linger: Duration,
+    /// See [`crate::store::Settings::log_bytes_min`].
+    pub(super) log_bytes_min: u64,
     pub(super) compaction: Option<Compaction>,
 }
 
@@ -68,6 +68,7 @@ impl Writer {
         let queue = Arc::clone(&self.queue);
         let poison = PoisonOnDrop(&queue);
         loop {
+            queue.say_log_bytes(self.log.bytes());
             let patience = if self.compaction.is_some() { Patience::Busy } else { Patience::Wait };
             let done = match self.queue.next(patience, self.linger) {
                 Work::Write(batch) => self.write(&batch),
@@ -104,7 +105,7 @@ impl Writer {
             self.log.commit(&[], now)?;
         }
         let needed = (self.shards.entries() as u64).saturating_mul(ENTRY_BYTES);
-        let too_long = COMPACT_BYTES_MIN.max(needed.saturating_mul(COMPACT_RATIO));
+        let too_long = self.log_bytes_min.max(needed.saturating_mul(COMPACT_RATIO));
         if self.compaction.is_none() && self.log.bytes() > too_long {
             self.compaction = Some(Compaction::up_to(self.log.last_sequence()));
             tracing::info!(bytes = self.log.bytes(), needed, "writing the log anew");

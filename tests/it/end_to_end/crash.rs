@@ -250,3 +250,25 @@ impl Drop for Unmount {
         let _ = std::process::Command::new("umount").args(["-l", &self.0]).status();
     }
 }
+
+#[test]
+fn state_show_tells_what_is_remembered_and_config_check_what_it_may_take() {
+    let (server, _) = gateway();
+    let url = server.url("");
+    let client = log_in(&url);
+    let shown = || {
+        let output = server.command(&["state", "show", "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+    };
+    assert_eq!(shown()["families"], 0, "logging in writes nothing");
+    assert_eq!(refresh(&url, &client.token).expect("an answer").status, 200);
+    let after = shown();
+    assert_eq!((after["families"].as_u64(), after["log_bytes"].as_u64()), (Some(1), Some(42)), "{after}");
+    let output = server.command(&["state", "show"]);
+    let text = crate::support::server::stdout(&output);
+    assert!(text.contains("families 1 "), "{text}");
+    let output = server.command(&["config", "check"]);
+    let text = crate::support::server::stdout(&output);
+    assert!(text.contains("state at most"), "{text}");
+}
