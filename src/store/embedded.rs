@@ -254,11 +254,11 @@ impl Store for EmbeddedStore {
         self.shards.epoch(of)
     }
 
-    fn revocations(&self) -> Vec<Change> {
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         let denied = std::mem::take(&mut *self.denied.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut all = self.shards.revocations();
+        let (latest, mut all) = self.shards.revocations();
         all.extend(denied);
-        all
+        (latest, all)
     }
 
     fn figures(&self) -> Figures {

@@ -4,11 +4,12 @@
 //! knew already when the process started is numbered then. So the log can never name a revocation that a crash
 //! forgets, and never lacks one that was acknowledged.
 //!
-//! Numbers only grow, also over a restart: they begin at the second of the start, shifted left. A follower that asks for
+//! Numbers only grow, also over a restart: they begin at a second that no earlier run has seen, shifted left. A follower that asks for
 //! what came after a number of an earlier run gets everything, because everything has been numbered anew since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
@@ -197,8 +198,14 @@ impl Published {
     /// Publishes what `engine` knows already, and from now on what it makes lasting.
     #[must_use]
     pub fn new(engine: Arc<dyn Store>, entries_max: usize, now: UnixSeconds) -> Self {
-        let feed = Feed::new(entries_max, now);
-        feed.append(&engine.revocations(), now);
+        let (latest, known) = engine.revocations();
+        // A second that was seen before may have been another run's, also where the clock was set back meanwhile: the
+        // numbers begin after it. The engine is told, so that a revocation of this run is never noted with an earlier time,
+        // and a next run begins later still.
+        let begin = now.max(latest.after(Duration::from_secs(1)));
+        engine.tick(begin);
+        let feed = Feed::new(entries_max, begin);
+        feed.append(&known, now);
         Self { engine, feed: Arc::new(feed) }
     }
 
@@ -245,7 +252,7 @@ impl Store for Published {
         self.engine.epoch(of)
     }
 
-    fn revocations(&self) -> Vec<Change> {
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         self.engine.revocations()
     }
 

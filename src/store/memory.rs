@@ -45,7 +45,7 @@ impl Store for MemoryStore {
         self.shards.epoch(of)
     }
 
-    fn revocations(&self) -> Vec<Change> {
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         self.shards.revocations()
     }
 

@@ -59,8 +59,8 @@ pub trait Store: Send + Sync {
     /// The epoch of a subject, client or key: what was authenticated or issued at or before it is over.
     fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds>;
 
-    /// Everything that was revoked and has not ended, for whoever publishes it: asked once, at the start.
-    fn revocations(&self) -> Vec<Change>;
+    /// The latest wall time seen, and everything that was revoked and has not ended: for whoever publishes it, at start.
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>);
 
     /// What the store holds. Takes each shard's lock in turn.
     fn figures(&self) -> Figures;

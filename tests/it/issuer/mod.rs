@@ -87,7 +87,7 @@ impl Store for Fragile {
         self.inner.health()
     }
 
-    fn revocations(&self) -> Vec<Change> {
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         self.inner.revocations()
     }
 

@@ -224,3 +224,41 @@ fn a_follower_with_jose_knows_within_the_stated_time() {
     println!("T = {bound:?}; lag of /verify {verify_lag:?}, of a follower with jose {lag:?}");
     assert!(lag <= bound, "{lag:?} is over {bound:?}");
 }
+
+/// Must-show: the feed survives `kill -9` without forgetting a revocation or using a number twice.
+#[test]
+fn it_survives_kill_9_and_no_number_comes_twice() {
+    let mut server = Server::lasting(|text| text.to_owned());
+    let config = server.config().to_owned();
+    let jtis = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA", "CCCCCCCCCCCCCCCCCCCCCA"];
+    for jti in &jtis[..2] {
+        revoke(&server, &["revoke", "--jti", jti]);
+    }
+    revoke(&server, &["revoke", "--client", "billing"]);
+    let before = document(&server, 0);
+    let last = before["to"].as_u64().expect("a number");
+    server.signal("KILL");
+    server.wait();
+    let directory = server.directory.take();
+    drop(server);
+    let mut server = Server::start(&["serve", "--json", "--config", &config], directory);
+    server.started["config"] = Value::from(config);
+    // A follower that was away asks for what came after the last number it knows, and one answer brings it up to date.
+    let after = document(&server, last);
+    let names = |document: &Value| {
+        let mut names: Vec<String> = document["revoked"]["jti"]
+            .as_array()
+            .expect("entries")
+            .iter()
+            .map(|entry| text(&entry[0]).to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&after), names(&before));
+    assert_eq!(after["revoked"]["client_id"], before["revoked"]["client_id"]);
+    let start = after["to"].as_u64().expect("a number");
+    assert!(start >= last + 3, "{start} after {last}");
+    revoke(&server, &["revoke", "--jti", jtis[2]]);
+    assert_eq!(document(&server, start)["revoked"]["jti"][0][0], jtis[2]);
+}
