@@ -9,12 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mintgate::ambient::{Entropy as _, SystemEntropy};
+use mintgate::client::{Client, ClientKind, GrantType};
+use mintgate::grant::{self, Asked, EpochFacts, refresh_token};
 use mintgate::keys::{SealingKey, SigningKey, VerifyKey};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Generation, Jti, Subject};
 use mintgate::protocol::refresh::RefreshToken;
 use mintgate::protocol::time::UnixSeconds;
+use mintgate::state::Rotated;
+use mintgate::store::{MemoryStore, Settings as StoreSettings, Store as _};
 use mintgate::token::{Draft, Limits, Requirements, Typ, mint, open_refresh, seal_refresh, verify, verify_signature};
+use mintgate::user::Profile;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 
@@ -138,4 +143,76 @@ fn main() {
     };
     let open = || drop(black_box(open_refresh(&text, |_| Some(&key)).expect("opened")));
     report("refresh token seal", "refresh token open", in_turns(seal, open));
+    refresh();
+}
+
+/// A whole refresh but the wire: open, decide, sign, seal, rotate in memory.
+fn refresh() {
+    let der = SigningKey::generate(Algorithm::Es256).expect("generated");
+    let signer = SigningKey::from_der(Algorithm::Es256, &der).expect("key");
+    let sealer = SealingKey::new(&[2; 32]);
+    let limits = Limits::new(Duration::from_secs(3_600));
+    let store = MemoryStore::new(StoreSettings { entries_max: 1_000, ..StoreSettings::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let client = Client {
+        id: ClientId::from("web"),
+        kind: ClientKind::Public,
+        first_party: true,
+        enabled: true,
+        secrets: Vec::new(),
+        grants: vec![GrantType::RefreshToken],
+        scope: "read write".parse().expect("scope"),
+        audiences: vec![Audience::from("https://api.example")],
+        access_lifetime: None,
+    };
+    let subject = Subject::from("usr_AAAAAAAAAAAAAAAAAAAAAA");
+    let profile = Profile { subject: subject.clone(), enabled: true, scope: None, password_changed_at: UnixSeconds(0) };
+    let family_ends_at = NOW.after(Duration::from_secs(7_776_000));
+    let first = RefreshToken {
+        family: FamilyId::new([3; 12], family_ends_at),
+        generation: Generation(0),
+        client: client.id.clone(),
+        subject,
+        scope: client.scope.clone(),
+        audiences: client.audiences.clone(),
+        auth_time: NOW,
+        issued_at: NOW,
+        family_ends_at,
+    };
+    let mut text = seal_refresh(&first, &sealer, [1; 24]).expect("sealed");
+    let settings = grant::Settings::default();
+    let whole = || {
+        let token = open_refresh(&text, |_| Some(&sealer)).expect("opened");
+        let facts = refresh_token::Facts {
+            family: store.family(token.family, NOW),
+            epochs: EpochFacts::default(),
+            profile: Some(profile.clone()),
+        };
+        let asked = Asked::default();
+        let decision = refresh_token::decide(&token, &asked, &facts, &client, &settings, NOW).expect("granted");
+        let draft = Draft {
+            issuer: "https://auth.example".into(),
+            subject: decision.mint.subject.clone(),
+            client: decision.mint.client.clone(),
+            audiences: decision.mint.audiences.clone(),
+            scope: decision.mint.scope.clone(),
+            lifetime: decision.mint.lifetime,
+            session: decision.mint.session,
+            auth_time: decision.mint.auth_time,
+            typ: Typ::AtJwt,
+        };
+        let checked = draft.check(&limits, NOW).expect("checked");
+        let jti = Jti(SystemEntropy.bytes().expect("entropy"));
+        drop(black_box(mint(&checked, &signer, jti, NOW).expect("minted")));
+        let successor = decision.refresh.expect("a refresh token");
+        text = seal_refresh(&successor, &sealer, SystemEntropy.bytes().expect("entropy")).expect("sealed");
+        let rotated = runtime.block_on(store.rotate(decision.rotation.expect("a rotation"), NOW)).expect("rotated");
+        assert!(matches!(rotated, Rotated::Advanced { .. }), "{rotated:?}");
+    };
+    let message = vec![b'x'; 400];
+    report(
+        "refresh, all but the wire",
+        "raw ring signature",
+        in_turns(whole, raw_signer(Algorithm::Es256, &der, message)),
+    );
 }

@@ -25,7 +25,7 @@
 //! | | `telemetry` | metrics, log |
 //! | | `ambient` | the only clock, the only randomness, files that are replaced as a whole |
 //! | ground | `protocol` | the RFCs' vocabulary |
-//! | beside | `manual` | the long texts: flow, rotation, formats, divergences |
+//! | beside | `manual` | the long texts: flow, rotation, formats, the revocation feed, divergences |
 //!
 //! # The path of a token, in a minute
 //!

@@ -48,6 +48,7 @@ pub fn issuer(config: &Config) -> issuer::Settings {
         },
         limits: Limits::new(config.tokens.lifetime_max),
         password_grant: config.compatibility.password_grant,
+        verify: std::sync::Arc::clone(&config.verify),
     }
 }
 
@@ -108,6 +109,16 @@ pub fn http(config: &Config) -> HttpSettings {
         drain_timeout: limits.shutdown_grace,
         ..HttpSettings::default()
     }
+}
+
+/// Most connections of the admin listener: probes, a scraper and a person.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// The bounds of the admin listener.
+#[must_use]
+pub fn admin(config: &Config) -> HttpSettings {
+    let limits = http(config);
+    HttpSettings { connections_max: limits.connections_max.min(ADMIN_CONNECTIONS_MAX), ..limits }
 }
 
 /// TLS, if a certificate is configured.

@@ -249,6 +249,9 @@ curl -s {url}/jwks.json
 # is a token live? (services ask this only if they cannot verify locally)
 curl -s -u {CLIENT}:{secret} -d token="$(sed 's/.*"access_token":"\([^"]*\)".*/\1/' login.json)" {url}/introspect
 
+# may this request pass? what a proxy asks (401, 403, or 200 with X-Auth-Subject and more)
+curl -si -H "Authorization: Bearer $(sed 's/.*"access_token":"\([^"]*\)".*/\1/' login.json)" "{url}/verify?aud={AUDIENCE}&scope=read"
+
 Rotate the signing key: mintgate keys rotate --config {config}
 Press Ctrl-C to stop."#,
             admin = self.addresses.admin,

@@ -6,6 +6,7 @@ pub mod config;
 pub mod dev;
 pub mod failure;
 pub mod gateway;
+pub mod gen_config;
 pub mod hash_password;
 pub mod health;
 pub mod init;
@@ -85,6 +86,8 @@ enum Command {
     Token(token::Command),
     /// Revoke a login, all logins of a user, everything of a client, or one access token
     Revoke(revoke::Args),
+    /// Print working configuration for a proxy or a service that protects a route with mintgate
+    GenConfig(gen_config::Args),
     /// Show what the running gateway remembers
     #[command(subcommand)]
     State(state::Command),
@@ -135,6 +138,7 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Clients(command) => clients::run(command, context),
         Command::Token(command) => token_command(&command, context),
         Command::Revoke(args) => revoke::run(&args, context),
+        Command::GenConfig(args) => gen_config::run(&args, context),
         Command::State(command) => state::run(&command, context),
         Command::HashPassword(arguments) => hash_password::run(arguments, context),
         Command::Health(args) => health::run(&args, context),

@@ -15,7 +15,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Reads `clients.toml`; see [`file`] for its form.
+    /// Reads `clients.toml`; see [`mod@file`] for its form.
     ///
     /// # Errors
     /// [`FileError`] with line and column. Nothing of a damaged file is used.

@@ -11,13 +11,16 @@ mod read;
 pub mod reload;
 mod template;
 mod value;
+mod verify;
 mod written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::issuer::VerifySettings;
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
 use crate::user::hash::HashSettings;
@@ -56,6 +59,8 @@ pub struct Config {
     pub clients: Clients,
     /// `[login]`
     pub login: Login,
+    /// `[verify]`
+    pub verify: Arc<VerifySettings>,
     /// `[compatibility]`
     pub compatibility: Compatibility,
     /// `[limits]`

@@ -1,6 +1,6 @@
 //! Takes settings out of what is written, one by one; what nobody took at the end is unknown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
@@ -22,12 +22,14 @@ pub(crate) struct Reader<'a> {
     settings: Vec<Setting>,
     problems: Vec<Problem>,
     known: Vec<(&'static str, &'static str)>,
+    /// Sections with names of the operator's own, all taken: `verify.policies.`.
+    named: Option<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(path: &'a Path, text: &'a str, mut written: Written, inputs: &'a Inputs) -> Self {
         let problems = std::mem::take(&mut written.problems);
-        Self { path, text, written, inputs, settings: Vec::new(), problems, known: Vec::new() }
+        Self { path, text, written, inputs, settings: Vec::new(), problems, known: Vec::new(), named: None }
     }
 
     /// The value of a setting, or its default.
@@ -75,6 +77,60 @@ impl<'a> Reader<'a> {
     /// A path as written, from the configuration file's directory.
     pub(crate) fn resolve(&self, written: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(written)
+    }
+
+    /// The sections `prefix.NAME`, each with texts under some of `keys`; from the file alone.
+    pub(crate) fn take_named(
+        &mut self,
+        prefix: &'static str,
+        keys: &[&str],
+    ) -> Vec<(String, BTreeMap<String, String>)> {
+        self.named = Some(prefix);
+        let inside = |section: &str| section.strip_prefix(prefix).map(str::to_owned);
+        let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (section, at) in &self.written.sections {
+            let Some(name) = inside(section).and_then(|rest| rest.strip_prefix('.').map(str::to_owned)) else {
+                continue;
+            };
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+                let problem =
+                    Problem::new(Place::in_file(self.text, at), format!("`{name}` is no name for [{prefix}]"));
+                self.problems.push(problem.hint("a name is 1 to 64 letters, digits, - and _"));
+            }
+            found.insert(name, BTreeMap::new());
+        }
+        for entry in &self.written.entries {
+            let Some(rest) = inside(&entry.section) else { continue };
+            let place = Place::in_file(self.text, &entry.key_at);
+            let text = match &entry.value {
+                Raw::Text(text) if keys.contains(&entry.key.as_str()) => text.clone(),
+                other if keys.contains(&entry.key.as_str()) => {
+                    let message = format!("`{}.{}` is {}", entry.section, entry.key, other.describe());
+                    self.problems.push(Problem::new(place, message).hint("expected text in quotes"));
+                    continue;
+                }
+                _ => {
+                    let message = format!("unknown key `{}` in [{}]", entry.key, entry.section);
+                    self.problems.push(Problem::new(place, message).hint(format!("it has {}", keys.join(", "))));
+                    continue;
+                }
+            };
+            let (line, _) = crate::ambient::document::position(self.text, entry.value_at.start);
+            self.settings.push(Setting {
+                key: format!("{}.{}", entry.section, entry.key),
+                value: Json::from(text.as_str()),
+                origin: Origin::File { path: self.path.to_owned(), line },
+            });
+            if let Some(name) = rest.strip_prefix('.') {
+                found.entry(name.to_owned()).or_default().insert(entry.key.clone(), text);
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn is_named(&self, section: &str) -> bool {
+        self.named.is_some_and(|prefix| section.starts_with(prefix))
     }
 
     fn take_if_given<T: Value>(
@@ -150,7 +206,7 @@ impl<'a> Reader<'a> {
             self.known.iter().map(|(section, _)| *section).filter(|section| !section.is_empty()).collect();
         let mut unknown = Vec::new();
         for (section, at) in &self.written.sections {
-            if !sections.contains(section.as_str()) {
+            if !sections.contains(section.as_str()) && !self.is_named(section) {
                 let place = Place::in_file(self.text, at);
                 let problem = Problem::new(place, format!("unknown section [{section}]"));
                 unknown.push(match self.meant_section(section, &sections) {
@@ -162,7 +218,7 @@ impl<'a> Reader<'a> {
         for entry in &self.written.entries {
             let is_known = self.known.iter().any(|(section, key)| *section == entry.section && *key == entry.key);
             let in_known_section = entry.section.is_empty() || sections.contains(entry.section.as_str());
-            if !is_known && in_known_section {
+            if !is_known && in_known_section && !self.is_named(&entry.section) {
                 unknown.push(self.unknown_key(entry, &sections));
             }
         }

@@ -9,8 +9,18 @@ use crate::config::{ConfigError, Inputs, Loaded, Setting};
 use crate::user::directory::file::Users;
 
 /// Settings that are read once, at the start: sections or single keys.
-const AT_START_ONLY: [&str; 9] =
-    ["issuer", "listen.", "state.", "keys.directory", "login.", "log.", "limits.", "tls.", "users."];
+const AT_START_ONLY: [&str; 10] = [
+    "issuer",
+    "listen.",
+    "state.",
+    "keys.directory",
+    "login.",
+    "log.",
+    "limits.",
+    "tls.",
+    "users.",
+    "verify.cache_entries_max",
+];
 
 /// When a difference takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

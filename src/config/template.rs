@@ -47,6 +47,9 @@ file = "users.toml"              # `mintgate users add NAME`
 [clients]
 file = "clients.toml"            # `mintgate clients add ID --grant client_credentials`
 
+# [verify]                       # /verify, for proxies: `mintgate gen-config nginx`, docs/verifiers.md
+# audience = "https://api.example"   # of requests that name none: /verify?aud=...&scope=...
+
 # [tls]                          # without it, TLS ends at a proxy in front
 # certificate = "tls.crt"
 # key = "tls.key"

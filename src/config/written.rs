@@ -50,6 +50,9 @@ pub(crate) struct Entry {
     pub(crate) value_at: Range<usize>,
 }
 
+/// The tables whose members are tables with names of the operator's own: `[verify.policies.NAME]`.
+const NAMED: [(&str, &str); 1] = [("verify", "policies")];
+
 /// The file, taken apart.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -57,6 +60,28 @@ pub(crate) struct Written {
     pub(crate) sections: Vec<(String, Range<usize>)>,
     /// What is no TOML at all.
     pub(crate) problems: Vec<Problem>,
+}
+
+impl Written {
+    fn take(&mut self, section: &str, key: &toml::Spanned<toml::de::DeString<'_>>, value: &toml::Spanned<DeValue<'_>>) {
+        let DeValue::Table(named) = value.get_ref() else { return self.entries.push(entry(section, key, value)) };
+        if !NAMED.contains(&(section, key.get_ref())) {
+            return self.entries.push(entry(section, key, value));
+        }
+        for (name, member) in named {
+            let own = format!("{section}.{}.{}", key.get_ref(), name.get_ref());
+            match member.get_ref() {
+                DeValue::Table(settings) => {
+                    self.sections.push((own.clone(), name.span()));
+                    for (key, value) in settings {
+                        self.entries.push(entry(&own, key, value));
+                    }
+                }
+                // Not a table: told as an unknown key of the section that stands for all the names.
+                _ => self.entries.push(entry(&format!("{section}.{}", key.get_ref()), name, member)),
+            }
+        }
+    }
 }
 
 /// Reads the text of the file.
@@ -95,7 +120,7 @@ pub(crate) fn parse(text: &str) -> Written {
             DeValue::Table(table) => {
                 written.sections.push((key.get_ref().to_string(), key.span()));
                 for (own, value) in table {
-                    written.entries.push(entry(key.get_ref(), own, value));
+                    written.take(key.get_ref(), own, value);
                 }
             }
             _ => written.entries.push(entry("", key, value)),

@@ -31,12 +31,16 @@ pub enum Route {
     OauthMetadata,
     /// `GET /.well-known/openid-configuration`
     OpenidMetadata,
+    /// `GET /revocations`
+    Revocations,
+    /// `/verify`, by any method
+    Verify,
     /// Everything else.
     Unknown,
 }
 
 impl Route {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Token,
         Self::Login,
         Self::Revoke,
@@ -44,6 +48,8 @@ impl Route {
         Self::Jwks,
         Self::OauthMetadata,
         Self::OpenidMetadata,
+        Self::Revocations,
+        Self::Verify,
         Self::Unknown,
     ];
 
@@ -58,6 +64,8 @@ impl Route {
             Self::Jwks => "/jwks.json",
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
             Self::OpenidMetadata => "/.well-known/openid-configuration",
+            Self::Revocations => "/revocations",
+            Self::Verify => "/verify",
             Self::Unknown => "unknown",
         }
     }
@@ -66,12 +74,14 @@ impl Route {
     fn allow(self) -> &'static str {
         match self {
             Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
-            Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
+            Self::Verify => "*",
+            Self::Revocations | Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
         }
     }
 
     fn takes(self, method: &Method) -> bool {
         match self.allow() {
+            "*" => true,
             "POST" => method == Method::POST,
             _ => method == Method::GET || method == Method::HEAD,
         }
@@ -98,7 +108,7 @@ pub struct Shared {
     prefix: String,
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
-    counted: [(Route, RouteMetrics); 8],
+    counted: [(Route, RouteMetrics); 10],
 }
 
 impl Public {
@@ -125,6 +135,7 @@ impl Shared {
         };
         match path {
             "/.well-known/jwks.json" => Route::Jwks,
+            _ if path.starts_with(endpoint::verify::BY_POLICY) => Route::Verify,
             _ => Route::ALL.into_iter().find(|route| route.template() == path).unwrap_or(Route::Unknown),
         }
     }
@@ -140,6 +151,8 @@ impl Shared {
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
             Route::Jwks => endpoint::jwks::get(self, &request),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
+            Route::Revocations => endpoint::revocations::get(self, &request),
+            Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }
     }
@@ -158,10 +171,9 @@ impl Handler for Public {
             if let Some((_, counted)) = shared.counted.iter().find(|(own, _)| *own == route) {
                 counted.observe(status, took);
             }
-            let reason = answered.refused.map(|error| {
-                shared.metrics.refusals.inc(error.reason());
-                error.reason()
-            });
+            if let Some(reason) = answered.refused {
+                shared.metrics.refusals.inc(reason);
+            }
             let line = RequestLine {
                 // A method is the client's text too: only those we know are named.
                 method: known_method(&method),
@@ -171,7 +183,7 @@ impl Handler for Public {
                 client_id: None,
                 jti: None,
                 family: None,
-                reason,
+                reason: answered.refused,
             };
             line.emit();
             answered.response

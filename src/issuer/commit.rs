@@ -77,14 +77,20 @@ impl Issuer {
 
     fn sign(&self, asked: &Mint, settings: &Settings, keys: &KeySet, now: UnixSeconds) -> Result<Minted, OAuthError> {
         let unavailable = |reason| OAuthError::Unavailable(reason, RETRY_AFTER);
-        let key = keys.signer(settings.algorithm).ok_or(unavailable(UnavailableReason::NoKey))?;
+        // An algorithm that was configured a moment ago has a key that is published but does not sign yet: until it does,
+        // the one before goes on.
+        let key = keys
+            .signer(settings.algorithm)
+            .or_else(|| keys.default_signer())
+            .ok_or(unavailable(UnavailableReason::NoKey))?;
         let draft = Draft {
             issuer: std::sync::Arc::clone(&self.issuer),
             subject: asked.subject.clone(),
             client: asked.client.clone(),
             audiences: asked.audiences.clone(),
             scope: asked.scope.clone(),
-            lifetime: asked.lifetime,
+            // A client's own lifetime may have been written before the bound was lowered.
+            lifetime: asked.lifetime.min(settings.limits.lifetime_max),
             session: asked.session,
             auth_time: asked.auth_time,
             typ: settings.typ,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use ring::digest;
 
-use crate::issuer::{Issuer, Settings};
+use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, Settings};
 use crate::keys::KeySet;
 use crate::protocol::base64url;
 use crate::protocol::metadata::{Metadata, Offer};
@@ -46,7 +46,8 @@ impl Documents {
     pub fn build(issuer: &str, settings: &Settings, keys: &KeySet) -> Self {
         let grants = Issuer::grants(settings);
         let algorithms: Vec<&str> = keys.algorithms().map(|algorithm| algorithm.name()).collect();
-        let offer = Offer { issuer, grants: &grants, algorithms: &algorithms };
+        let offer =
+            Offer { issuer, grants: &grants, algorithms: &algorithms, revocation_latency_max: LATENCY_MAX_SECONDS };
         let jwks = keys.jwks();
         Self {
             serial: keys.serial(),
@@ -76,7 +77,7 @@ fn metadata(document: &Metadata) -> Document {
 }
 
 /// Tags and directives are visible ASCII, so they are always a header value; if ever not, nobody caches.
-fn value(text: &str) -> HeaderValue {
+pub(super) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("no-cache"))
 }
 

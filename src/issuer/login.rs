@@ -15,7 +15,7 @@ use crate::user::Profile;
 use crate::user::hash::HashError;
 
 impl Issuer {
-    /// Answers a log-in; see [`Issuer::log_in`].
+    /// Answers a log-in: JSON or form, answered like the token endpoint.
     ///
     /// # Errors
     /// The [`OAuthError`] to answer with.

@@ -5,12 +5,14 @@
 
 mod commit;
 mod documents;
+mod feed;
 mod introspect;
 mod login;
 mod order;
 mod readiness;
 mod revoke;
 mod token;
+mod verify;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::protocol::id::{ClientId, Kid, Subject};
 use crate::protocol::params::Params;
 use crate::protocol::time::UnixSeconds;
 use crate::state::EpochOf;
+use crate::store::feed::{ENTRIES_MAX, Feed, Published};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::token::{Limits, Requirements, Typ, Verified};
@@ -39,8 +42,13 @@ use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
 pub use documents::{Document, Documents};
+pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
+pub use verify::{
+    Asked, Demand, Identity, IdentityHeaders, Invalid, Misconfigured, Shown, Verdict, VerifySettings, cookie_name,
+    identity_header,
+};
 
 /// How long a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +66,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether `grant_type=password` is offered (RFC 9700 section 2.4 says not to).
     pub password_grant: bool,
+    /// How `/verify` works.
+    pub verify: Arc<VerifySettings>,
 }
 
 /// The parts an authority is made of.
@@ -100,6 +110,9 @@ pub struct Issuer {
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
     documents: ArcSwap<Documents>,
+    verdicts: verify::Verdicts,
+    feed: Arc<Feed>,
+    ready: feed::Ready,
 }
 
 /// One request's form and credentials.
@@ -116,6 +129,8 @@ impl Issuer {
     /// Assembles the authority.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now());
+        let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {
             issuer: parts.issuer,
@@ -125,11 +140,14 @@ impl Issuer {
             directory: parts.directory,
             passwords: parts.passwords,
             slowdown: parts.slowdown,
-            store: parts.store,
+            feed: Arc::clone(published.feed()),
+            store: Arc::new(published),
+            ready: feed::Ready::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             metrics: parts.metrics,
             documents: ArcSwap::from_pointee(documents),
+            verdicts,
         }
     }
 

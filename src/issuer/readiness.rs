@@ -28,10 +28,9 @@ impl Issuer {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let keys = self.keyring.current();
-        let algorithm = self.settings.load().algorithm;
         let health = self.store.health();
         Readiness {
-            issue: if keys.signer(algorithm).is_some() { "ok" } else { "no_key" },
+            issue: if keys.default_signer().is_some() { "ok" } else { "no_key" },
             refresh: match (keys.sealer().is_some(), health.is_ready()) {
                 (false, _) => "no_key".to_owned(),
                 (true, true) => "ok".to_owned(),

@@ -1,6 +1,7 @@
 //! The long texts: how things work and why, for people who build on them.
 
 pub mod divergences;
+pub mod feed;
 pub mod flow;
 pub mod formats;
 pub mod rotation;

@@ -11,6 +11,8 @@ pub struct Offer<'a> {
     pub grants: &'a [&'a str],
     /// Signature algorithms of the active keys.
     pub algorithms: &'a [&'a str],
+    /// Seconds from a revocation to its knowledge in whoever follows the feed.
+    pub revocation_latency_max: u64,
 }
 
 /// An authorization server metadata document.
@@ -21,6 +23,9 @@ pub struct Metadata {
     jwks_uri: String,
     revocation_endpoint: String,
     introspection_endpoint: String,
+    // No registered members: the feed of revocations, and in how many seconds it tells who follows it.
+    mintgate_revocations_uri: String,
+    mintgate_revocation_latency_max: u64,
     // RFC 8414 section 2 requires the member; there is no authorization endpoint, so no response type.
     response_types_supported: [&'static str; 0],
     grant_types_supported: Vec<String>,
@@ -49,6 +54,8 @@ impl Metadata {
             jwks_uri: at("/jwks.json"),
             revocation_endpoint: at("/revoke"),
             introspection_endpoint: at("/introspect"),
+            mintgate_revocations_uri: at("/revocations"),
+            mintgate_revocation_latency_max: offer.revocation_latency_max,
             response_types_supported: [],
             grant_types_supported: offer.grants.iter().map(|grant| (*grant).to_owned()).collect(),
             token_endpoint_auth_methods_supported: WITH_PUBLIC,
@@ -88,6 +95,7 @@ mod tests {
             issuer: "https://auth.example/tenant",
             grants: &["client_credentials", "refresh_token"],
             algorithms: &["ES256"],
+            revocation_latency_max: 10,
         };
         let oauth = serde_json::to_value(Metadata::oauth(&offer)).expect("serialises");
         assert_eq!(oauth["issuer"], "https://auth.example/tenant");

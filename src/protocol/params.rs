@@ -59,6 +59,11 @@ impl<'a> Params<'a> {
         Ok(Self { pairs })
     }
 
+    /// The names given, those with an empty value too.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pairs.iter().map(|(name, _)| name.as_ref())
+    }
+
     /// The value of `name`; an empty value counts as absent (RFC 6749 section 3.2).
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {

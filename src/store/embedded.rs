@@ -4,7 +4,7 @@
 //! answers when everything it has seen or changed is on disk (see [`queue`]). One thread writes: what came in while it
 //! wrote goes out as the next commit, so a thousand callers share one sync. At start the log is read into memory.
 //!
-//! When a write fails the store is *poisoned*: verbs answer [`StoreError::Unavailable`], reads go on from memory,
+//! When a write fails the store is *poisoned*: verbs answer [`StoreError::Unavailable`](crate::store::StoreError::Unavailable), reads go on from memory,
 //! and only a start of the process, which reads the log again, ends that.
 
 mod log;
@@ -16,8 +16,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use redb::backends::FileBackend;
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
+use crate::store::feed;
 use crate::store::shards::{NoJournal, Shards};
 use crate::store::{Figures, Health, Pending, Settings, Spent, Store};
 use log::{Log, unreadable};
@@ -90,6 +91,8 @@ pub struct EmbeddedStore {
     shards: Arc<Shards>,
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
+    /// Tokens that the log denies, by their whole ids, until somebody asks: memory keeps half of each.
+    denied: Mutex<Vec<Change>>,
 }
 
 impl EmbeddedStore {
@@ -125,7 +128,7 @@ impl EmbeddedStore {
         shards.know_since(log.head().knows_since);
         // The log's own clock first: what it saw is never unseen, whatever the machine says now.
         let latest = shards.observe(log.head().clock.max(now));
-        replay(&mut log, &shards, settings.entries_max, latest)?;
+        let denied = replay(&mut log, &shards, settings.entries_max, latest)?;
         shards.tick(now);
         let (shards, queue) = (Arc::new(shards), Arc::new(Queue::new()));
         let linger = match sync {
@@ -138,7 +141,7 @@ impl EmbeddedStore {
         let writer = Writer { log, shards: for_shards, queue: for_queue, linger, log_bytes_min, compaction: None };
         let thread = std::thread::Builder::new().name("state-log".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(|error| OpenError::Disk(error.to_string()))?;
-        Ok(Self { shards, queue, writer: Some(writer) })
+        Ok(Self { shards, queue, writer: Some(writer), denied: Mutex::new(denied) })
     }
 }
 
@@ -162,8 +165,9 @@ fn make(directory: &Path, now: UnixSeconds) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Reads the log into the shards. One thread reads pages, the others check and apply; the order does not matter.
-fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) -> Result<(), OpenError> {
+/// Reads the log into the shards, and gives the tokens it denies by their whole ids. One thread reads pages, the others
+/// check and apply; the order does not matter.
+fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) -> Result<Vec<Change>, OpenError> {
     let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
     std::thread::scope(|scope| {
         let (mut lanes, mut threads) = (Vec::new(), Vec::new());
@@ -179,10 +183,11 @@ fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) 
             if closed { Err(OpenError::Damaged("it cannot be read to its end".to_owned())) } else { Ok(()) }
         });
         drop(lanes);
+        let mut denied = Vec::new();
         for thread in threads {
-            thread.join().map_err(|_| OpenError::Damaged("its records cannot be applied".to_owned()))??;
+            denied.extend(thread.join().map_err(|_| OpenError::Damaged("its records cannot be applied".to_owned()))??);
         }
-        read
+        read.map(|()| denied)
     })
 }
 
@@ -191,14 +196,21 @@ fn apply_all(
     shards: &Shards,
     entries_max: usize,
     now: UnixSeconds,
-) -> Result<(), OpenError> {
+) -> Result<Vec<Change>, OpenError> {
+    let mut denied = Vec::new();
     for (key, record) in records {
         open_record(key, &record, |change| {
             let full = |_| OpenError::Full(entries_max);
-            shards.commit(std::slice::from_ref(&change), now, &NoJournal).map_err(full)
+            shards.commit(std::slice::from_ref(&change), now, &NoJournal).map_err(full)?;
+            let live = matches!(change, Change::DenyJti { expires_at, .. } if !expires_at.has_passed(now));
+            // One more than the feed may hold says that there is too much for it.
+            if live && denied.len() <= feed::ENTRIES_MAX {
+                denied.push(change);
+            }
+            Ok::<(), OpenError>(())
         })?;
     }
-    Ok(())
+    Ok(denied)
 }
 
 impl Store for EmbeddedStore {
@@ -240,6 +252,13 @@ impl Store for EmbeddedStore {
 
     fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds> {
         self.shards.epoch(of)
+    }
+
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+        let denied = std::mem::take(&mut *self.denied.lock().unwrap_or_else(PoisonError::into_inner));
+        let (latest, mut all) = self.shards.revocations();
+        all.extend(denied);
+        (latest, all)
     }
 
     fn figures(&self) -> Figures {

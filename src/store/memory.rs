@@ -45,6 +45,10 @@ impl Store for MemoryStore {
         self.shards.epoch(of)
     }
 
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+        self.shards.revocations()
+    }
+
     fn figures(&self) -> Figures {
         self.shards.figures()
     }

@@ -5,6 +5,7 @@
 //! disk. Nothing above this module tells the engines apart.
 
 pub mod embedded;
+pub mod feed;
 mod memory;
 mod shards;
 
@@ -57,6 +58,9 @@ pub trait Store: Send + Sync {
 
     /// The epoch of a subject, client or key: what was authenticated or issued at or before it is over.
     fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds>;
+
+    /// The latest wall time seen, and everything that was revoked and has not ended: for whoever publishes it, at start.
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>);
 
     /// What the store holds. Takes each shard's lock in turn.
     fn figures(&self) -> Figures;

@@ -205,6 +205,16 @@ impl Shards {
         self.shards.len() + 1
     }
 
+    /// What was revoked and has not ended, but for denied tokens with a known end: of those the state keeps half of the
+    /// id, which is enough to know them again and not enough to name them to others. With the latest time seen.
+    pub(super) fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+        let all = (0..self.parts()).flat_map(|part| self.snapshot(part));
+        let named = |change: &Change| {
+            matches!(change, Change::RevokeFamily { .. } | Change::DenyUndatedJti { .. } | Change::MoveEpoch { .. })
+        };
+        (self.observe(UnixSeconds(0)), all.filter(named).collect())
+    }
+
     /// One part of the state as changes that rebuild it. What a part says holds from the moment it is asked; all parts
     /// together hold everything that was there before the first was asked, and has not ended.
     pub(super) fn snapshot(&self, part: usize) -> Vec<Change> {

@@ -224,13 +224,13 @@ pub(super) fn check_issuer(claims: &AccessClaims, requirements: &Requirements<'_
 }
 
 /// RFC 7519 section 4.1.3: whoever is not in `aud` must refuse.
-pub(super) fn check_audience(claims: &AccessClaims, requirements: &Requirements<'_>) -> Result<(), Refused> {
+pub(crate) fn check_audience(claims: &AccessClaims, requirements: &Requirements<'_>) -> Result<(), Refused> {
     let named = |wanted: &str| claims.audiences.iter().any(|audience| audience.as_str() == wanted);
     if requirements.audience.is_none_or(named) { Ok(()) } else { Err(Refused::Audience) }
 }
 
 /// `exp`, `nbf` and `iat` against the clock.
-pub(super) fn check_time(
+pub(crate) fn check_time(
     claims: &AccessClaims,
     requirements: &Requirements<'_>,
     now: UnixSeconds,

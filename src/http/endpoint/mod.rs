@@ -5,8 +5,10 @@ pub mod introspect;
 pub mod jwks;
 pub mod login;
 pub mod metadata;
+pub mod revocations;
 pub mod revoke;
 pub mod token;
+pub mod verify;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -23,8 +25,8 @@ use crate::protocol::params::Params;
 pub struct Answered {
     /// What goes out.
     pub response: Response,
-    /// The refusal, if it is one.
-    pub refused: Option<OAuthError>,
+    /// Why it refuses, in one word, if it does.
+    pub refused: Option<&'static str>,
 }
 
 impl Answered {
@@ -37,7 +39,13 @@ impl Answered {
     /// The refusal of RFC 6749 section 5.2. RFC 9110 section 15.5.2: every 401 carries a challenge.
     #[must_use]
     pub fn refused(error: OAuthError) -> Self {
-        Self { response: respond::oauth_error(error, Some(Challenge::Basic)), refused: Some(error) }
+        Self { response: respond::oauth_error(error, Some(Challenge::Basic)), refused: Some(error.reason()) }
+    }
+
+    /// A refusal in other words than RFC 6749's.
+    #[must_use]
+    pub fn because(reason: &'static str, response: Response) -> Self {
+        Self { response, refused: Some(reason) }
     }
 }
 

@@ -18,6 +18,9 @@ const COMPACT_RATIO: u64 = 4;
 const ENTRY_BYTES: u64 = 29;
 /// Bytes of changes in one record of a rewritten log.
 const RECORD_BYTES: usize = 256 << 10;
+/// Buckets that end within this are left as they are: they go by themselves soon, and all denied tokens are in them
+/// (a token lives a day at the most, and its bucket ends within a day of it).
+const KEPT: Duration = Duration::from_secs(48 * 3_600);
 /// Records one step writes.
 const STEP_RECORDS_MAX: usize = 8;
 /// Records one step removes.
@@ -115,7 +118,10 @@ impl Writer {
         let Some(compaction) = &mut self.compaction else { return Ok(()) };
         let now = self.log.head().clock;
         if compaction.waiting.len() == 0 && compaction.part < self.shards.parts() {
-            compaction.waiting = self.shards.snapshot(compaction.part).into_iter();
+            // Denied tokens stay where they are, see [`KEPT`]: memory has only half of their ids.
+            let mut changes = self.shards.snapshot(compaction.part);
+            changes.retain(|change| !matches!(change, Change::DenyJti { .. }));
+            compaction.waiting = changes.into_iter();
             compaction.part += 1;
         }
         if compaction.waiting.len() > 0 {
@@ -126,7 +132,7 @@ impl Writer {
             return Ok(());
         }
         let last = compaction.last;
-        if !self.log.drop_superseded(last, STEP_REMOVED_MAX, now)? {
+        if !self.log.drop_superseded(last, STEP_REMOVED_MAX, now, now.after(KEPT))? {
             self.compaction = None;
             tracing::info!(bytes = self.log.bytes(), "the log is written anew");
         }

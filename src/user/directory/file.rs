@@ -21,7 +21,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Reads `users.toml`; see [`file`] for its form.
+    /// Reads `users.toml`; see [`mod@file`] for its form.
     ///
     /// # Errors
     /// [`FileError`] with line and column. Nothing of a damaged file is used.

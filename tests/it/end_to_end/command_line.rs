@@ -21,6 +21,7 @@ fn help_and_version_fit_and_name_every_command() {
         "clients",
         "token",
         "revoke",
+        "gen-config",
         "hash-password",
         "health",
         "completions",

@@ -5,5 +5,7 @@ mod configuration;
 mod crash;
 mod operation;
 mod outside_libraries;
+mod proxies;
 mod readme;
 mod rotation;
+mod tls;

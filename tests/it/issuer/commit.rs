@@ -47,3 +47,23 @@ fn a_replay_that_could_not_be_remembered_is_not_answered_as_if_it_had_been() {
     bench.break_store(false);
     assert!(bench.refresh(&third).is_ok(), "the family was not revoked, and nobody was told that it was");
 }
+
+#[test]
+fn a_clients_own_lifetime_never_exceeds_the_bound() {
+    let bench = Bench::new();
+    let mut settings = super::policy();
+    settings.limits = mintgate::token::Limits::new(std::time::Duration::from_secs(120));
+    bench.issuer.reload(settings, super::clients());
+    assert_eq!(bench.service().expect("a token").expires_in, 120);
+}
+
+#[test]
+fn an_algorithm_without_a_key_yet_is_no_outage() {
+    let bench = Bench::new();
+    let mut settings = super::policy();
+    settings.algorithm = mintgate::protocol::algorithm::Algorithm::EdDsa;
+    bench.issuer.reload(settings, super::clients());
+    let token = bench.service().expect("a token").access_token;
+    assert_eq!(crate::support::http::peek(&token).0["alg"], "ES256", "the key before goes on");
+    assert!(bench.is_active(&token) && bench.issuer.readiness().is_ready());
+}

@@ -87,6 +87,10 @@ impl Store for Fragile {
         self.inner.health()
     }
 
+    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+        self.inner.revocations()
+    }
+
     fn tick(&self, now: UnixSeconds) {
         self.inner.tick(now);
     }
@@ -221,6 +225,7 @@ pub fn policy() -> Settings {
         typ: Typ::AtJwt,
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
+        verify: Arc::default(),
     }
 }
 
