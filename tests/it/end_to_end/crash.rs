@@ -272,3 +272,37 @@ fn state_show_tells_what_is_remembered_and_config_check_what_it_may_take() {
     let text = crate::support::server::stdout(&output);
     assert!(text.contains("state at most"), "{text}");
 }
+
+/// The issue's own words: after the acknowledgement not one new token.
+#[test]
+fn sixty_four_clients_of_a_subject_get_nothing_after_its_revocation() {
+    let (server, _) = gateway();
+    let url = server.url("");
+    let clients: Vec<Client> = (0..64).map(|_| log_in(&url)).collect();
+    let subject = crate::support::http::peek(&clients[0].access).1["sub"].as_str().expect("sub").to_owned();
+    let (acknowledged, before, after) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for client in &clients {
+            let (url, acknowledged, before, after) = (&url, &acknowledged, &before, &after);
+            scope.spawn(move || {
+                let mut token = client.token.clone();
+                loop {
+                    let began_after = acknowledged.load(Ordering::SeqCst);
+                    let answer = refresh(url, &token).expect("an answer");
+                    if answer.status != 200 {
+                        assert_eq!((answer.status, answer.error()), (400, "invalid_grant".to_owned()));
+                        return;
+                    }
+                    if began_after { after } else { before }.fetch_add(1, Ordering::SeqCst);
+                    token = answer.member("refresh_token");
+                }
+            });
+        }
+        until("everybody refreshes", || before.load(Ordering::SeqCst) > 300);
+        let output = server.command(&["revoke", "--subject", &subject]);
+        acknowledged.store(true, Ordering::SeqCst);
+        assert!(output.status.success(), "{}", stderr(&output));
+    });
+    println!("{} refreshes before, {} after", before.load(Ordering::SeqCst), after.load(Ordering::SeqCst));
+    assert_eq!(after.load(Ordering::SeqCst), 0);
+}

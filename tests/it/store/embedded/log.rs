@@ -224,3 +224,52 @@ fn a_long_log_is_written_anew_and_a_power_cut_in_it_loses_nothing() {
         }
     }
 }
+
+/// Many callers on few families, so that most answers rest on a change that somebody else made a moment ago. Whatever a
+/// caller was told, advanced, retried, reused or revoked, is true after a power cut at any later moment.
+#[test]
+fn no_answer_rests_on_a_change_that_a_power_cut_takes_back() {
+    let disk = Disk::default();
+    let store = open(&disk, Settings::default(), Sync::AtOnce);
+    let opened = disk.operations();
+    let together = std::sync::Barrier::new(8);
+    let told: Vec<(usize, u8, Rotated)> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8_u8)
+            .map(|caller| {
+                let (store, disk, together) = (&store, &disk, &together);
+                scope.spawn(move || {
+                    let mut told = Vec::new();
+                    for turn in 0..24_u8 {
+                        let name = turn % 3;
+                        // All ask with the live token, so one advances and the others retry; now and then one is late.
+                        let live = store.family(family(name), NOW).generation.0;
+                        let from = if caller == 7 && turn > 20 { live.saturating_sub(2) } else { live };
+                        together.wait();
+                        let rotated = wait(store.rotate(order(name, from), NOW)).expect("no failure here");
+                        told.push((disk.operations(), name, rotated));
+                        together.wait();
+                    }
+                    told
+                })
+            })
+            .collect();
+        callers.into_iter().flat_map(|caller| caller.join().expect("no panic")).collect()
+    });
+    drop(store);
+    let retries = told.iter().filter(|(.., rotated)| matches!(rotated, Rotated::Retry { .. })).count();
+    assert!(retries > 80, "{retries}");
+    println!("{} answers, {retries} of them retries, {} operations", told.len(), disk.operations() - opened);
+    for count in opened..=disk.operations() {
+        let image = disk.cut(count, Unsynced::None);
+        let store = open_at(&image, NOW).expect("opens");
+        for (_, name, rotated) in told.iter().filter(|(at, ..)| *at <= count) {
+            let facts = store.family(family(*name), NOW);
+            let holds = match rotated {
+                Rotated::Advanced { to } => facts.generation >= *to,
+                Rotated::Retry { successor } => facts.generation >= *successor,
+                Rotated::Reused | Rotated::Revoked => facts.revoked,
+            };
+            assert!(holds, "cut after {count}: told {rotated:?} of family {name}, and now {facts:?}");
+        }
+    }
+}
