@@ -23,6 +23,10 @@ pub enum Target {
     Caddy,
     /// Envoy with ext_authz over HTTP
     Envoy,
+    /// Apache; it loads the script of `apache-lua`
+    Apache,
+    /// The script that `apache` loads
+    ApacheLua,
 }
 
 impl Target {
@@ -32,6 +36,8 @@ impl Target {
             Self::Haproxy => include_str!("gen_config/haproxy.cfg"),
             Self::HaproxyLua => include_str!("gen_config/haproxy.lua"),
             Self::Caddy => include_str!("gen_config/Caddyfile"),
+            Self::Apache => include_str!("gen_config/apache.conf"),
+            Self::ApacheLua => include_str!("gen_config/apache.lua"),
             Self::Envoy => include_str!("gen_config/envoy.yaml"),
         }
     }
@@ -57,9 +63,9 @@ pub struct Args {
     /// Where the protected application is
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub upstream: String,
-    /// Where HAProxy finds the script
-    #[arg(long, value_name = "FILE", default_value = "/etc/haproxy/mintgate.lua")]
-    pub lua_file: String,
+    /// Where HAProxy or Apache finds the script; the default is beside its own configuration
+    #[arg(long, value_name = "FILE")]
+    pub lua_file: Option<String>,
 }
 
 /// Prints the configuration.
@@ -89,7 +95,11 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
     let (gateway_host, gateway_port) = host_and_port("--gateway", &gateway)?;
     let (listen_host, listen_port) = host_and_port("--listen", &args.listen)?;
     let (upstream_host, upstream_port) = host_and_port("--upstream", &args.upstream)?;
-    if args.lua_file.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'#\\".contains(c)) {
+    let lua_file = args.lua_file.as_deref().unwrap_or(match args.target {
+        Target::Apache => "/etc/apache2/mintgate.lua",
+        _ => "/etc/haproxy/mintgate.lua",
+    });
+    if lua_file.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'#\\".contains(c)) {
         return Err(usage("--lua-file: a path without blanks and quotes".to_owned()));
     }
     let mut query = format!("aud={}", escaped(&audience));
@@ -114,7 +124,7 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
         ("upstream_host", &upstream_host),
         ("upstream_port", &upstream_port),
         ("query", &query),
-        ("lua_file", &args.lua_file),
+        ("lua_file", lua_file),
         ("lua_sent", &quoted.join(", ")),
         ("envoy_sent", &exact.join(", ")),
         ("cookie_line", cookie_line),

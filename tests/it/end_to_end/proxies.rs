@@ -21,6 +21,8 @@ use crate::support::temp::TempDir;
 use crate::support::tokens::{TestKey, good_claims, sign_text};
 
 const AUDIENCE: &str = "https://api.example";
+/// Where Debian keeps them.
+const APACHE_MODULES: &str = "/usr/lib/apache2/modules";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proxy {
@@ -28,9 +30,10 @@ enum Proxy {
     Haproxy,
     Caddy,
     Envoy,
+    Apache,
 }
 
-const PROXIES: [Proxy; 4] = [Proxy::Nginx, Proxy::Haproxy, Proxy::Caddy, Proxy::Envoy];
+const PROXIES: [Proxy; 5] = [Proxy::Nginx, Proxy::Haproxy, Proxy::Caddy, Proxy::Envoy, Proxy::Apache];
 
 impl Proxy {
     fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Proxy {
             Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
             Self::Envoy => "Envoy",
+            Self::Apache => "Apache",
         }
     }
 
@@ -56,6 +60,11 @@ impl Proxy {
             Self::Nginx => installed("nginx"),
             Self::Haproxy => installed("haproxy"),
             Self::Caddy => Some(own.join("bin/caddy")).filter(|path| path.is_file()).or_else(|| installed("caddy")),
+            // Without LuaSocket its script cannot ask anybody.
+            Self::Apache => installed("apache2").filter(|_| {
+                let socket = |root: &str| Path::new(root).join("lua/5.3/socket/http.lua").is_file();
+                Path::new(APACHE_MODULES).join("mod_lua.so").is_file() && socket("/usr/share")
+            }),
             Self::Envoy => packages().or_else(|| installed("envoy")),
         }
     }
@@ -144,6 +153,27 @@ impl Running {
                 write("Caddyfile", format!("{{\n\tadmin off\n\tpersist_config off\n}}\n{}", text("caddy")));
                 command.args(["run", "--adapter", "caddyfile", "--config", &at("Caddyfile")]);
                 command.env("HOME", directory.path()).env("XDG_DATA_HOME", at("data"));
+            }
+            Proxy::Apache => {
+                use std::os::unix::fs::PermissionsExt as _;
+                // Started by root, it reads its script as another user.
+                let open = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(directory.path(), open).expect("opened");
+                write("mintgate.conf", text("apache"));
+                write("mintgate.lua", text("apache-lua"));
+                let modules: String =
+                    ["mpm_event", "authn_core", "authz_core", "headers", "lua", "proxy", "proxy_http"]
+                        .map(|name| format!("LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so\n"))
+                        .concat();
+                let whole = format!(
+                    "ServerRoot {0}\nServerName localhost\nDefaultRuntimeDir {0}\nPidFile {1}\nErrorLog {2}\n{modules}User www-data\nGroup www-data\nInclude {3}\n",
+                    directory.path().display(),
+                    at("apache.pid"),
+                    at("error.log"),
+                    at("mintgate.conf")
+                );
+                write("apache.conf", whole);
+                command.args(["-X", "-f", &at("apache.conf")]);
             }
             Proxy::Envoy => {
                 write("envoy.yaml", text("envoy"));
@@ -434,7 +464,7 @@ fn run_all(proxy: Proxy) -> Option<Row> {
 
 /// Each proxy is tried once, whichever test asks first.
 fn row(proxy: Proxy) -> Option<&'static Row> {
-    static ROWS: [OnceLock<Option<Row>>; 4] = [const { OnceLock::new() }; 4];
+    static ROWS: [OnceLock<Option<Row>>; 5] = [const { OnceLock::new() }; 5];
     let at = PROXIES.iter().position(|own| *own == proxy).expect("known");
     ROWS[at].get_or_init(|| run_all(proxy)).as_ref()
 }
@@ -457,6 +487,45 @@ fn caddy() {
 #[test]
 fn envoy() {
     row(Proxy::Envoy);
+}
+
+#[test]
+fn apache() {
+    row(Proxy::Apache);
+}
+
+/// Must-show: every proxy that is installed, at once, in front of one gateway that rotates twice.
+#[test]
+fn all_of_them_at_once_over_two_rotations() {
+    let (server, secret) = gateway();
+    let application = Application::start();
+    let start = |proxy: Proxy| Running::start(proxy, &server, &application.address);
+    let running: Vec<Running> = PROXIES.into_iter().filter_map(start).collect();
+    let form = [("grant_type", "client_credentials"), ("scope", "read")];
+    let token = || post_form(&server.url("/token"), Some(("svc", &secret)), &form).member("access_token");
+    let oldest = token();
+    let (mut kids, mut asked) = (Vec::new(), 0);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while kids.len() < 3 {
+        assert!(Instant::now() < deadline, "two rotations in two minutes");
+        let fresh = token();
+        let kid = peek(&fresh).0["kid"].as_str().expect("kid").to_owned();
+        if kids.last() != Some(&kid) {
+            kids.push(kid);
+            if kids.len() < 3 {
+                let output = server.command(&["keys", "rotate"]);
+                assert!(output.status.success(), "{}", stderr(&output));
+            }
+        }
+        for proxy in &running {
+            for token in [&fresh, &oldest] {
+                let answer = proxy.with_token(token);
+                assert_eq!(answer.status, 200, "after {asked}: {}\n{}", answer.text(), proxy.log());
+                asked += 1;
+            }
+        }
+    }
+    println!("{} proxies at once: {asked} requests over 2 rotations, 0 refused", running.len());
 }
 
 /// The matrix as Markdown; a proxy that is not installed is left out.
@@ -506,6 +575,8 @@ fn the_recipes_are_what_gen_config_prints() {
         ("haproxy-lua", "haproxy/mintgate.lua"),
         ("caddy", "caddy/Caddyfile"),
         ("envoy", "envoy/envoy.yaml"),
+        ("apache", "apache/mintgate.conf"),
+        ("apache-lua", "apache/mintgate.lua"),
     ] {
         let output = run(&[
             "gen-config",
