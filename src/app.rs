@@ -35,9 +35,6 @@ use crate::user::directory::file::FileDirectory;
 use crate::user::hash::{HashPool, StartError as HashStartError};
 use crate::user::slowdown::Slowdown;
 
-/// Most connections of the admin listener.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
-
 /// Why a gateway does not start. Each names the file or the address, and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -194,8 +191,7 @@ impl Gateway {
         let (stop_public, public_stops) = signal::channel(false);
         let (stop_admin, admin_stops) = signal::channel(false);
         let limits = settings::http(&self.config);
-        // Probes, a scraper and a person: whoever wants more than that on the admin listener is none of them.
-        let few = Settings { connections_max: limits.connections_max.min(ADMIN_CONNECTIONS_MAX), ..limits.clone() };
+        let few = settings::admin(&self.config);
         let server = |listener, tls, name, settings: &Settings| Server {
             listener,
             tls,
@@ -205,16 +201,12 @@ impl Gateway {
         };
         let public =
             Public::new(Arc::clone(&self.issuer), limits.body, Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let dropped = {
-            let log = Arc::clone(&log);
-            Box::new(move || log.lines_dropped())
-        };
         let admin = Admin::new(
             Arc::clone(&self.issuer),
             Arc::clone(&self.metrics),
             limits.body,
             &self.admin_token,
-            dropped,
+            Box::new(move || log.lines_dropped()),
             is_stopping,
         );
         let public = tokio::spawn(server(self.public, self.tls.clone(), "public", &limits).serve(public, public_stops));

@@ -10,7 +10,7 @@ use crate::state::RetryRules;
 use crate::store::embedded::Sync;
 use crate::telemetry::log;
 use crate::token::{Limits, Typ};
-use crate::{grant, issuer, store};
+use crate::{config, grant, issuer, store};
 
 /// What keys live by.
 #[must_use]
@@ -69,6 +69,31 @@ pub fn sync(config: &Config) -> Option<Sync> {
     }
 }
 
+/// Most memory the state can take with `entries_max` entries of the large kinds, in bytes: families, the larger of them,
+/// in tables as loose as they get, and one shard's table twice, while it is rebuilt.
+#[must_use]
+pub fn state_bytes_max(state: &config::State) -> u64 {
+    (state.entries_max as u64).saturating_mul(FAMILY_BYTES_MAX)
+}
+
+/// A family in its table, with its share of empty places, at the most.
+const FAMILY_BYTES_MAX: u64 = 30;
+/// The same for a denied token.
+const DENIED_BYTES_MAX: u64 = 12;
+
+/// The worst case of the state's memory, for people.
+#[must_use]
+pub fn memory_in_words(state: &config::State) -> String {
+    let mebibytes = |bytes: u64| (bytes >> 20).saturating_add(1);
+    let denied = (state.entries_max as u64).saturating_mul(DENIED_BYTES_MAX);
+    format!(
+        "state at most {} MiB if all {} entries are families, {} MiB if all are denied tokens",
+        mebibytes(state_bytes_max(state)),
+        state.entries_max,
+        mebibytes(denied)
+    )
+}
+
 /// The bounds of the listeners.
 #[must_use]
 pub fn http(config: &Config) -> HttpSettings {
@@ -84,6 +109,16 @@ pub fn http(config: &Config) -> HttpSettings {
         drain_timeout: limits.shutdown_grace,
         ..HttpSettings::default()
     }
+}
+
+/// Most connections of the admin listener: probes, a scraper and a person.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// The bounds of the admin listener.
+#[must_use]
+pub fn admin(config: &Config) -> HttpSettings {
+    let limits = http(config);
+    HttpSettings { connections_max: limits.connections_max.min(ADMIN_CONNECTIONS_MAX), ..limits }
 }
 
 /// TLS, if a certificate is configured.

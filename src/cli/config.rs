@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::app::settings;
 use crate::cli::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::config::error::{Place, Problem};
@@ -88,6 +89,7 @@ fn check(context: &Context<'_>, check_keys: CheckKeys<'_>, inputs: &Inputs) -> R
             "issuer": loaded.config.issuer,
             "clients": findings.clients,
             "users": findings.users,
+            "state_bytes_max": settings::state_bytes_max(&loaded.config.state),
         }))?;
     } else {
         for warning in warnings {
@@ -111,6 +113,7 @@ fn summary(context: &Context<'_>, loaded: &Loaded, clients: usize, users: usize)
         format!("tokens   {} for {}", tokens.algorithm, format_span(tokens.access_lifetime)),
         format!("keys     {}", config.keys.directory.display()),
         format!("state    {}", config.state.directory.display()),
+        format!("memory   {}", settings::memory_in_words(&config.state)),
         format!("clients  {clients} in {}", config.clients.file.display()),
         format!("users    {users} in {}", config.users.file.display()),
     ];

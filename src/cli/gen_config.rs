@@ -48,7 +48,7 @@ impl Target {
 pub struct Args {
     /// For whom
     pub target: Target,
-    /// The audience the route demands; the default is `audience` of `verify`, then of `tokens`
+    /// The audience the route demands; the default is `verify.audience`, then `tokens.audience`
     #[arg(long, value_name = "AUDIENCE")]
     pub audience: Option<String>,
     /// The scope the route demands

@@ -15,6 +15,7 @@ pub mod output;
 pub mod pages;
 pub mod revoke;
 pub mod serve;
+pub mod state;
 pub mod token;
 pub mod users;
 
@@ -87,6 +88,9 @@ enum Command {
     Revoke(revoke::Args),
     /// Print working configuration for a proxy or a service that protects a route with mintgate
     GenConfig(gen_config::Args),
+    /// Show what the running gateway remembers
+    #[command(subcommand)]
+    State(state::Command),
     /// Hash a password as users.toml stores it
     HashPassword(hash_password::Arguments),
     /// Ask a running gateway whether it is ready
@@ -135,6 +139,7 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Token(command) => token_command(&command, context),
         Command::Revoke(args) => revoke::run(&args, context),
         Command::GenConfig(args) => gen_config::run(&args, context),
+        Command::State(command) => state::run(&command, context),
         Command::HashPassword(arguments) => hash_password::run(arguments, context),
         Command::Health(args) => health::run(&args, context),
         Command::Completions(args) => pages::completions(&args, context),

@@ -1,19 +1,12 @@
-//! What is taken from a request: its body within bounds, its media type, its credentials.
+//! What is taken from a request: its body within bounds, its media type.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use zeroize::Zeroizing;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 
 use crate::http::limits::BodyLimits;
-use crate::protocol::error::{ClientReason, RequestReason};
-use crate::protocol::params::form_decode;
-
-/// Longest Authorization header we look into, in bytes.
-const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024;
+use crate::protocol::error::RequestReason;
 
 /// Reads the whole body within `limits`.
 ///
@@ -108,85 +101,4 @@ pub fn media_type(headers: &HeaderMap) -> Result<MediaType, RequestReason> {
     } else {
         Err(RequestReason::MediaType)
     }
-}
-
-/// Credentials of the Basic scheme (RFC 7617), as RFC 6749 section 2.3.1 encodes them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Basic {
-    /// The user-id, form-decoded (RFC 6749 appendix B).
-    pub id: String,
-    /// The password, form-decoded.
-    pub secret: Zeroizing<String>,
-    /// The two as they were sent, if that differs: many clients forget to encode.
-    pub raw: Option<(String, Zeroizing<String>)>,
-}
-
-impl std::fmt::Debug for Basic {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Basic").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// The Authorization header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorization<'a> {
-    /// None was sent.
-    Absent,
-    /// RFC 7617.
-    Basic(Basic),
-    /// RFC 6750 section 2.1; the token as it was sent.
-    Bearer(&'a str),
-    /// Another scheme.
-    Other,
-}
-
-/// Reads the Authorization header.
-///
-/// # Errors
-/// `Malformed` if it is sent more than once (RFC 9110 section 11.6.2 knows one), is longer than 8 KiB, is not
-/// text, or its credentials cannot be read.
-pub fn authorization(headers: &HeaderMap) -> Result<Authorization<'_>, ClientReason> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(Authorization::Absent) };
-    if values.next().is_some() || value.len() > AUTHORIZATION_BYTES_MAX {
-        return Err(ClientReason::Malformed);
-    }
-    let text = value.to_str().map_err(|_| ClientReason::Malformed)?;
-    let (scheme, credentials) = text.split_once(' ').unwrap_or((text, ""));
-    let credentials = credentials.trim_matches(' ');
-    // RFC 9110 section 11.1: the scheme is case-insensitive.
-    if scheme.eq_ignore_ascii_case("basic") {
-        return basic(credentials).map(Authorization::Basic);
-    }
-    if scheme.eq_ignore_ascii_case("bearer") {
-        // RFC 6750 section 2.1: one b64token.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        let well_formed = !credentials.is_empty() && credentials.bytes().all(plain);
-        return if well_formed { Ok(Authorization::Bearer(credentials)) } else { Err(ClientReason::Malformed) };
-    }
-    Ok(Authorization::Other)
-}
-
-fn basic(credentials: &str) -> Result<Basic, ClientReason> {
-    let bytes = Zeroizing::new(STANDARD.decode(credentials).map_err(|_| ClientReason::Malformed)?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| ClientReason::Malformed)?;
-    // RFC 7617 section 2: the first colon divides; control characters are not allowed.
-    let (id, secret) = text.split_once(':').ok_or(ClientReason::Malformed)?;
-    if text.chars().any(char::is_control) {
-        return Err(ClientReason::Malformed);
-    }
-    // Sent raw, a lone `%` is no encoding at all: then the raw form is the only one.
-    let decoded = form_decode(id).zip(form_decode(secret));
-    let sent = || (id.to_owned(), Zeroizing::new(secret.to_owned()));
-    Ok(match decoded {
-        Some((own, key)) if own == id && key == secret => {
-            let (id, secret) = sent();
-            Basic { id, secret, raw: None }
-        }
-        Some((own, key)) => Basic { id: own.into_owned(), secret: Zeroizing::new(key.into_owned()), raw: Some(sent()) },
-        None => {
-            let (id, secret) = sent();
-            Basic { id, secret, raw: None }
-        }
-    })
 }

@@ -80,7 +80,25 @@
 //!
 //! The store never decides with an earlier time than it has used before. A clock set back therefore reopens no window
 //! and revives no bucket that was dropped; within the tolerance (10 s) time simply stands still. If the clock is
-//! further behind, rotations answer 503 until it has caught up, because a window that stands still stays open.
+//! further behind, rotations answer 503 until it has caught up, because a window that stands still stays open. The
+//! durable store writes the time down with every batch, and once a minute when there is none, so the same holds over
+//! a restart: a machine that comes back with yesterday's clock is not ready until it has today's.
+//!
+//! # A crash, and a disk that fails
+//!
+//! The verdict is made in memory, under the family's lock, and put into the commit queue under the same lock; it is
+//! answered when its batch is on disk. Between the two a crash takes both back: nobody was told. Whoever saw the change in
+//! memory meanwhile, a retry for example, waits for the same batch or a later one, and batches are written in
+//! order; so what anybody was told never rests on something that can still be lost.
+//!
+//! A change whose caller was told nothing may be on disk or not. The caller asks again with the token it has: it is
+//! either live, or the one before the live one, in time.
+//!
+//! A write or a sync that fails is not tried again: the system may have dropped the very pages it could not write, and
+//! would call the next sync a success. The store takes nothing any more, refresh and revocation answer 503, readiness
+//! is red and the log says why; what needs no change goes on. A start reads the log again and heals that. After a
+//! failed sync that start may read pages that the system still has and the disk has not, which no program can see: look
+//! after the disk first.
 //!
 //! # What bounds a thief who is quick
 //!

@@ -8,18 +8,64 @@ use crate::protocol::time::UnixSeconds;
 use crate::state::change::Applied;
 use crate::state::quota::{Full, Quota, Room};
 
+/// What a bucket is made of: entries are made and merged, and leave together.
+pub(super) trait Table: Default {
+    type Key;
+    type Value;
+
+    fn find(&self, key: &Self::Key) -> Option<Self::Value>;
+    /// Changes the value of `key`, if there is one, and says so.
+    fn update(&mut self, key: &Self::Key, change: impl FnOnce(&mut Self::Value)) -> bool;
+    /// Makes an entry for a key that has none.
+    fn insert(&mut self, key: Self::Key, value: Self::Value);
+    fn len(&self) -> usize;
+    fn bytes(&self) -> usize;
+    fn entries(&self) -> impl Iterator<Item = (Self::Key, Self::Value)>;
+}
+
+/// For the kinds of which there are few.
+impl<K: Eq + Hash + Clone, V: Clone> Table for HashMap<K, V> {
+    type Key = K;
+    type Value = V;
+
+    fn find(&self, key: &K) -> Option<V> {
+        self.get(key).cloned()
+    }
+
+    fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
+        self.get_mut(key).map(change).is_some()
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        HashMap::insert(self, key, value);
+    }
+
+    fn len(&self) -> usize {
+        HashMap::len(self)
+    }
+
+    /// One control byte and one pair for each place, whether it is taken or not.
+    fn bytes(&self) -> usize {
+        self.capacity() * (size_of::<(K, V)>() + 1)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (K, V)> {
+        self.iter().map(|(key, value)| (key.clone(), value.clone()))
+    }
+}
+
 /// Tables by their end. An end is rounded up to a multiple of the width, so no entry leaves early.
 #[derive(Debug)]
-pub(super) struct Buckets<K, V> {
+pub(super) struct Buckets<T> {
     width_seconds: u64,
-    tables: BTreeMap<u64, HashMap<K, V>>,
+    tables: BTreeMap<u64, T>,
     entries: usize,
 }
 
 /// Tables taken out; dropping it frees them.
-pub(super) type Detached<K, V> = BTreeMap<u64, HashMap<K, V>>;
+pub(super) type Detached<T> = BTreeMap<u64, T>;
 
-impl<K: Eq + Hash, V> Buckets<K, V> {
+impl<T: Table> Buckets<T> {
     pub(super) fn new(width: Duration) -> Self {
         Self { width_seconds: width.as_secs().max(1), tables: BTreeMap::new(), entries: 0 }
     }
@@ -33,17 +79,17 @@ impl<K: Eq + Hash, V> Buckets<K, V> {
     }
 
     /// The entry of `key` in the bucket of `end`; looks at no other bucket.
-    pub(super) fn find(&self, end: UnixSeconds, key: &K) -> Option<&V> {
-        self.tables.get(&self.slot(end))?.get(key)
+    pub(super) fn find(&self, end: UnixSeconds, key: &T::Key) -> Option<T::Value> {
+        self.tables.get(&self.slot(end))?.find(key)
     }
 
-    pub(super) fn holds(&self, end: UnixSeconds, key: &K) -> bool {
+    pub(super) fn holds(&self, end: UnixSeconds, key: &T::Key) -> bool {
         self.find(end, key).is_some()
     }
 
     /// Whether any bucket has `key`: for kinds with few buckets, because it asks each.
-    pub(super) fn any_holds(&self, key: &K) -> bool {
-        self.tables.values().any(|table| table.contains_key(key))
+    pub(super) fn any_holds(&self, key: &T::Key) -> bool {
+        self.tables.values().any(|table| table.find(key).is_some())
     }
 
     /// Merges into the entry of `key`, or makes it; in a bucket that has ended it does neither. What counts is the
@@ -51,17 +97,16 @@ impl<K: Eq + Hash, V> Buckets<K, V> {
     pub(super) fn merge(
         &mut self,
         end: UnixSeconds,
-        key: K,
-        value: V,
+        key: T::Key,
+        value: T::Value,
         room: &Room,
-        join: impl FnOnce(&mut V, V),
+        join: impl FnOnce(&mut T::Value, &T::Value),
     ) -> Result<Applied, Full> {
         let slot = self.slot(end);
         if self.end_of(slot).has_passed(room.now) {
             return Ok(Applied::Ended);
         }
-        if let Some(own) = self.tables.get_mut(&slot).and_then(|table| table.get_mut(&key)) {
-            join(own, value);
+        if self.tables.get_mut(&slot).is_some_and(|table| table.update(&key, |own| join(own, &value))) {
             return Ok(Applied::Known);
         }
         // Room first: at the bound not even an empty table is made.
@@ -72,12 +117,12 @@ impl<K: Eq + Hash, V> Buckets<K, V> {
     }
 
     /// Takes out every bucket that has ended: one split of the tree, no look at an entry.
-    pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached<K, V> {
+    pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached<T> {
         // Ended means `end <= now`, and a bucket's end is a multiple of the width.
         let first_kept = (now.0 / self.width_seconds).saturating_add(1);
         let kept = self.tables.split_off(&first_kept);
         let gone = std::mem::replace(&mut self.tables, kept);
-        let entries = gone.values().map(HashMap::len).sum();
+        let entries = gone.values().map(T::len).sum();
         self.entries = self.entries.saturating_sub(entries);
         quota.give_back(entries);
         gone
@@ -95,21 +140,20 @@ impl<K: Eq + Hash, V> Buckets<K, V> {
         self.tables.keys().next().map(|slot| self.end_of(*slot))
     }
 
-    /// One control byte and one pair for each place the tables have.
     pub(super) fn bytes(&self) -> usize {
-        self.tables.values().map(|table| table.capacity() * (size_of::<(K, V)>() + 1)).sum()
+        self.tables.values().map(T::bytes).sum()
     }
 
     /// Every entry with the end of its bucket; for snapshots, never on a request's path.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (UnixSeconds, &K, &V)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (UnixSeconds, T::Key, T::Value)> {
         let tables = self.tables.iter();
-        tables.flat_map(|(slot, table)| table.iter().map(|(key, value)| (self.end_of(*slot), key, value)))
+        tables.flat_map(|(slot, table)| table.entries().map(|(key, value)| (self.end_of(*slot), key, value)))
     }
 }
 
-impl<K: Eq + Hash> Buckets<K, ()> {
+impl<T: Table<Value = ()>> Buckets<T> {
     /// Adds `key` to the bucket of `end`.
-    pub(super) fn insert(&mut self, end: UnixSeconds, key: K, room: &Room) -> Result<Applied, Full> {
+    pub(super) fn insert(&mut self, end: UnixSeconds, key: T::Key, room: &Room) -> Result<Applied, Full> {
         self.merge(end, key, (), room, |(), ()| ())
     }
 }
@@ -122,7 +166,7 @@ mod tests {
     fn an_entry_stays_until_its_end_and_leaves_within_a_width_of_it() {
         for end in [1, 59, 60, 61, 119, 120, 121] {
             let quota = Quota::new(9);
-            let mut buckets = Buckets::new(Duration::from_secs(60));
+            let mut buckets: Buckets<HashMap<char, ()>> = Buckets::new(Duration::from_secs(60));
             buckets.insert(UnixSeconds(end), 'x', &quota.at(UnixSeconds(0))).expect("room");
             drop(buckets.detach(UnixSeconds(end - 1), &quota));
             assert!(buckets.holds(UnixSeconds(end), &'x'), "{end}: still needed");
@@ -134,7 +178,7 @@ mod tests {
     #[test]
     fn the_far_end_does_not_overflow() {
         let quota = Quota::new(9);
-        let mut buckets = Buckets::new(Duration::from_secs(60));
+        let mut buckets: Buckets<HashMap<char, ()>> = Buckets::new(Duration::from_secs(60));
         buckets.insert(UnixSeconds::NEVER, 'x', &quota.at(UnixSeconds(0))).expect("room");
         drop(buckets.detach(UnixSeconds(u64::MAX - 1), &quota));
         assert!(buckets.holds(UnixSeconds::NEVER, &'x'));

@@ -6,6 +6,7 @@ use crate::protocol::id::{FamilyId, Generation};
 use crate::protocol::time::UnixSeconds;
 use crate::state::bucket::{self, Buckets};
 use crate::state::change::{Applied, Change};
+use crate::state::dense::{Dense, Slot};
 use crate::state::quota::{Full, Quota, Room};
 use crate::state::retry::{Retries, RetryRules};
 
@@ -82,10 +83,10 @@ impl FamilyFacts {
 /// The families by the hour they end by. The hour is in the bucket, so the key is only the random part of the name.
 #[derive(Debug)]
 pub(super) struct Families {
-    buckets: Buckets<[u8; 12], Entry>,
+    buckets: Buckets<Dense<Named>>,
 }
 
-pub(super) type Detached = bucket::Detached<[u8; 12], Entry>;
+pub(super) type Detached = bucket::Detached<Dense<Named>>;
 
 /// Eight bytes: the generation; and the rotation's time with the revoked bit on top.
 ///
@@ -121,11 +122,59 @@ impl Entry {
     }
 
     /// The join of two entries: highest generation with its earliest time, revoked if either is.
-    fn join(&mut self, other: Self) {
+    fn join(&mut self, other: &Self) {
         let revoked = (self.before_end | other.before_end) & REVOKED;
         let own = (self.generation, self.before_end & !REVOKED);
         let (generation, before) = own.max((other.generation, other.before_end & !REVOKED));
         *self = Self { generation, before_end: before | revoked };
+    }
+}
+
+/// A family in its table: 20 bytes. The name is kept whole (96 random bits), because two families that were taken for one
+/// would end each other. An entry says at least that the family rotated once or is revoked, so an empty place needs
+/// no mark of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    random: [u8; 12],
+    entry: Entry,
+}
+
+impl Slot for Named {
+    type Key = [u8; 12];
+    type Value = Entry;
+    const EMPTY: Self = Self { random: [0; 12], entry: Entry { generation: 0, before_end: 0 } };
+
+    fn new(key: &[u8; 12], value: Entry) -> Self {
+        Self { random: *key, entry: value }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entry.generation == 0 && self.entry.before_end & REVOKED == 0
+    }
+
+    fn bits(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.random;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    fn holds(&self, other: &Self) -> bool {
+        self.random == other.random && !self.is_empty()
+    }
+
+    fn key(&self) -> [u8; 12] {
+        self.random
+    }
+
+    fn value(&self) -> Entry {
+        self.entry
+    }
+
+    fn set(&mut self, value: Entry) {
+        self.entry = value;
+    }
+
+    fn probe(key: &[u8; 12]) -> Self {
+        Self { random: *key, ..Self::EMPTY }
     }
 }
 
@@ -184,7 +233,7 @@ impl Families {
     pub(super) fn to_changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (ends_by, random, entry) in self.buckets.iter() {
-            let family = FamilyId::new(*random, ends_by);
+            let family = FamilyId::new(random, ends_by);
             let facts = entry.facts(ends_by);
             if let Some(from) = facts.generation.0.checked_sub(1) {
                 let (to, at) = (facts.generation, facts.rotated_at);

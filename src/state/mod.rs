@@ -18,12 +18,15 @@
 
 mod bucket;
 mod change;
+mod denied;
+mod dense;
 mod epoch;
 mod family;
 mod quota;
 mod retry;
 mod rotation;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +39,8 @@ pub use rotation::{Rotated, Rotation};
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use bucket::Buckets;
+use denied::Tag;
+use dense::Dense;
 use epoch::Epochs;
 use family::Families;
 use retry::Ledger;
@@ -49,9 +54,9 @@ const COARSE_BUCKET: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub struct State {
     families: Families,
-    denied: Buckets<Jti, ()>,
-    undated: Buckets<Jti, ()>,
-    spent: Buckets<(Space, [u8; 16]), ()>,
+    denied: Buckets<Dense<Tag>>,
+    undated: Buckets<HashMap<Jti, ()>>,
+    spent: Buckets<HashMap<(Space, [u8; 16]), ()>>,
     epochs: Epochs,
     retries: Ledger,
     quota: Arc<Quota>,
@@ -106,8 +111,9 @@ impl Figures {
 #[must_use = "drop it after releasing the lock"]
 pub struct Ended {
     _families: family::Detached,
-    _tokens: [bucket::Detached<Jti, ()>; 2],
-    _spent: bucket::Detached<(Space, [u8; 16]), ()>,
+    _denied: bucket::Detached<Dense<Tag>>,
+    _undated: bucket::Detached<HashMap<Jti, ()>>,
+    _spent: bucket::Detached<HashMap<(Space, [u8; 16]), ()>>,
     _retries: retry::Detached,
 }
 
@@ -210,7 +216,8 @@ impl State {
         self.epochs.drop_ended(now, &self.quota);
         Ended {
             _families: self.families.detach(now, &self.quota),
-            _tokens: [self.denied.detach(now, &self.quota), self.undated.detach(now, &self.quota)],
+            _denied: self.denied.detach(now, &self.quota),
+            _undated: self.undated.detach(now, &self.quota),
             _spent: self.spent.detach(now, &self.quota),
             _retries: self.retries.detach(now, &self.quota),
         }
@@ -252,10 +259,10 @@ impl State {
     #[must_use]
     pub fn to_changes(&self) -> Vec<Change> {
         let mut changes = self.families.to_changes();
-        changes.extend(self.denied.iter().map(|(expires_at, jti, ())| Change::DenyJti { jti: *jti, expires_at }));
-        changes.extend(self.undated.iter().map(|(until, jti, ())| Change::DenyUndatedJti { jti: *jti, until }));
+        changes.extend(self.denied.iter().map(|(expires_at, jti, ())| Change::DenyJti { jti, expires_at }));
+        changes.extend(self.undated.iter().map(|(until, jti, ())| Change::DenyUndatedJti { jti, until }));
         let spent = self.spent.iter();
-        changes.extend(spent.map(|(ends_at, (space, id), ())| Change::SpendId { space: *space, id: *id, ends_at }));
+        changes.extend(spent.map(|(ends_at, (space, id), ())| Change::SpendId { space, id, ends_at }));
         changes.extend(self.epochs.to_changes());
         changes.sort_unstable();
         changes

@@ -16,8 +16,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use redb::backends::FileBackend;
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
+use crate::store::feed;
 use crate::store::shards::{NoJournal, Shards};
 use crate::store::{Figures, Health, Pending, Settings, Spent, Store};
 use log::{Log, unreadable};
@@ -90,6 +91,8 @@ pub struct EmbeddedStore {
     shards: Arc<Shards>,
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
+    /// Tokens that the log denies, by their whole ids, until somebody asks: memory keeps half of each.
+    denied: Mutex<Vec<Change>>,
 }
 
 impl EmbeddedStore {
@@ -125,17 +128,20 @@ impl EmbeddedStore {
         shards.know_since(log.head().knows_since);
         // The log's own clock first: what it saw is never unseen, whatever the machine says now.
         let latest = shards.observe(log.head().clock.max(now));
-        replay(&mut log, &shards, settings.entries_max, latest)?;
+        let denied = replay(&mut log, &shards, settings.entries_max, latest)?;
         shards.tick(now);
         let (shards, queue) = (Arc::new(shards), Arc::new(Queue::new()));
         let linger = match sync {
             Sync::AtOnce => Duration::ZERO,
             Sync::Shared => LINGER,
         };
-        let writer = Writer { log, shards: Arc::clone(&shards), queue: Arc::clone(&queue), linger, compaction: None };
+        queue.say_log_bytes(log.bytes());
+        let log_bytes_min = settings.log_bytes_min;
+        let (for_shards, for_queue) = (Arc::clone(&shards), Arc::clone(&queue));
+        let writer = Writer { log, shards: for_shards, queue: for_queue, linger, log_bytes_min, compaction: None };
         let thread = std::thread::Builder::new().name("state-log".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(|error| OpenError::Disk(error.to_string()))?;
-        Ok(Self { shards, queue, writer: Some(writer) })
+        Ok(Self { shards, queue, writer: Some(writer), denied: Mutex::new(denied) })
     }
 }
 
@@ -159,8 +165,9 @@ fn make(directory: &Path, now: UnixSeconds) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Reads the log into the shards. One thread reads pages, the others check and apply; the order does not matter.
-fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) -> Result<(), OpenError> {
+/// Reads the log into the shards, and gives the tokens it denies by their whole ids. One thread reads pages, the others
+/// check and apply; the order does not matter.
+fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) -> Result<Vec<Change>, OpenError> {
     let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
     std::thread::scope(|scope| {
         let (mut lanes, mut threads) = (Vec::new(), Vec::new());
@@ -176,10 +183,11 @@ fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) 
             if closed { Err(OpenError::Damaged("it cannot be read to its end".to_owned())) } else { Ok(()) }
         });
         drop(lanes);
+        let mut denied = Vec::new();
         for thread in threads {
-            thread.join().map_err(|_| OpenError::Damaged("its records cannot be applied".to_owned()))??;
+            denied.extend(thread.join().map_err(|_| OpenError::Damaged("its records cannot be applied".to_owned()))??);
         }
-        read
+        read.map(|()| denied)
     })
 }
 
@@ -188,14 +196,21 @@ fn apply_all(
     shards: &Shards,
     entries_max: usize,
     now: UnixSeconds,
-) -> Result<(), OpenError> {
+) -> Result<Vec<Change>, OpenError> {
+    let mut denied = Vec::new();
     for (key, record) in records {
         open_record(key, &record, |change| {
             let full = |_| OpenError::Full(entries_max);
-            shards.commit(std::slice::from_ref(&change), now, &NoJournal).map_err(full)
+            shards.commit(std::slice::from_ref(&change), now, &NoJournal).map_err(full)?;
+            let live = matches!(change, Change::DenyJti { expires_at, .. } if !expires_at.has_passed(now));
+            // One more than the feed may hold says that there is too much for it.
+            if live && denied.len() <= feed::ENTRIES_MAX {
+                denied.push(change);
+            }
+            Ok::<(), OpenError>(())
         })?;
     }
-    Ok(())
+    Ok(denied)
 }
 
 impl Store for EmbeddedStore {
@@ -240,11 +255,14 @@ impl Store for EmbeddedStore {
     }
 
     fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
-        self.shards.revocations()
+        let denied = std::mem::take(&mut *self.denied.lock().unwrap_or_else(PoisonError::into_inner));
+        let (latest, mut all) = self.shards.revocations();
+        all.extend(denied);
+        (latest, all)
     }
 
     fn figures(&self) -> Figures {
-        self.shards.figures()
+        Figures { log_bytes: self.queue.log_bytes(), ..self.shards.figures() }
     }
 
     fn health(&self) -> Health {

@@ -84,11 +84,19 @@ pub struct Settings {
     /// family is not known here. A memory store in a server says its start. A durable one says the epoch and keeps the moment
     /// its log was made beside the log; the later of both counts.
     pub knows_since: UnixSeconds,
+    /// A log shorter than this, in bytes, is left as it is; a longer one is written anew when it is four times as long as
+    /// what it says.
+    pub log_bytes_min: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { entries_max: 100_000_000, clock_tolerance: Duration::from_secs(10), knows_since: UnixSeconds(0) }
+        Self {
+            entries_max: 100_000_000,
+            clock_tolerance: Duration::from_secs(10),
+            knows_since: UnixSeconds(0),
+            log_bytes_min: 64 << 20,
+        }
     }
 }
 
@@ -141,6 +149,8 @@ pub struct Figures {
     pub state: crate::state::Figures,
     /// The bound of `state.entries()`.
     pub entries_max: usize,
+    /// Bytes of the records in the log; zero if there is none.
+    pub log_bytes: u64,
 }
 
 /// Whether refresh and revocation work.

@@ -161,13 +161,7 @@ impl Shards {
     pub(super) fn figures(&self) -> Figures {
         let shards = self.shards.iter().map(|shard| read(shard).figures());
         let state = shards.fold(read(&self.epochs).figures(), crate::state::Figures::plus);
-        Figures { state, entries_max: self.settings.entries_max }
-    }
-
-    pub(super) fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
-        let all = (0..self.parts()).flat_map(|part| self.snapshot(part));
-        let is_one = |change: &Change| !matches!(change, Change::RotateFamily { .. } | Change::SpendId { .. });
-        (self.observe(UnixSeconds(0)), all.filter(is_one).collect())
+        Figures { state, entries_max: self.settings.entries_max, log_bytes: 0 }
     }
 
     /// How many entries there are, without a lock.
@@ -209,6 +203,16 @@ impl Shards {
     /// How many parts [`Shards::snapshot`] has.
     pub(super) fn parts(&self) -> usize {
         self.shards.len() + 1
+    }
+
+    /// What was revoked and has not ended, but for denied tokens with a known end: of those the state keeps half of the
+    /// id, which is enough to know them again and not enough to name them to others. With the latest time seen.
+    pub(super) fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+        let all = (0..self.parts()).flat_map(|part| self.snapshot(part));
+        let named = |change: &Change| {
+            matches!(change, Change::RevokeFamily { .. } | Change::DenyUndatedJti { .. } | Change::MoveEpoch { .. })
+        };
+        (self.observe(UnixSeconds(0)), all.filter(named).collect())
     }
 
     /// One part of the state as changes that rebuild it. What a part says holds from the moment it is asked; all parts

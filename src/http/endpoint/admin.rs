@@ -131,7 +131,7 @@ impl Shared {
             &json!({
                 "families": state.families, "jtis": state.jtis, "spent": state.spent, "epochs": state.epochs,
                 "entries_max": figures.entries_max, "buckets": state.buckets, "bytes": state.bytes,
-                "next_expiry": state.next_expiry,
+                "next_expiry": state.next_expiry, "log_bytes": figures.log_bytes,
             }),
         )
     }

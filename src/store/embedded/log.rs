@@ -168,14 +168,16 @@ impl Log {
         Ok(())
     }
 
-    /// Removes up to `records_max` of the records numbered up to `last`, and says whether there may be more.
+    /// Removes up to `records_max` of the records numbered up to `last` from buckets that end after `kept_until`, and
+    /// says whether there may be more.
     pub(super) fn drop_superseded(
         &mut self,
         last: u64,
         records_max: usize,
         now: UnixSeconds,
+        kept_until: UnixSeconds,
     ) -> Result<bool, LogError> {
-        let found = self.superseded(last, records_max)?;
+        let found = self.superseded(last, records_max, kept_until)?;
         let mut gone = Extent::default();
         found.iter().for_each(|(_, extent)| gone.add(*extent));
         self.remove(gone, now, |table| {
@@ -193,11 +195,16 @@ impl Log {
         Ok(found.len() == records_max)
     }
 
-    fn superseded(&self, last: u64, records_max: usize) -> Result<Vec<(Key, Extent)>, LogError> {
+    fn superseded(
+        &self,
+        last: u64,
+        records_max: usize,
+        kept_until: UnixSeconds,
+    ) -> Result<Vec<(Key, Extent)>, LogError> {
         let read = self.database.begin_read().map_err(redb::Error::from)?;
         let table = read.open_table(TABLE).map_err(redb::Error::from)?;
         let mut found = Vec::new();
-        for bucket in self.buckets.keys() {
+        for bucket in self.buckets.keys().filter(|end| **end > kept_until.0) {
             for entry in table.range((*bucket, 0)..=(*bucket, last)).map_err(redb::Error::from)? {
                 if found.len() == records_max {
                     return Ok(found);

@@ -6,6 +6,7 @@
 //! it waits for everything its answer rests on. Batches are written in their order, and after one is lost nothing
 //! is written any more: no answer is ever given that rests on a change that is not on disk.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,12 +87,13 @@ struct Inner {
 pub(super) struct Queue {
     inner: Mutex<Inner>,
     work: Condvar,
+    log_bytes: AtomicU64,
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
         let inner = Inner { open: Batch::new(), in_flight: None, poisoned: false, stopping: false, tick: None };
-        Self { inner: Mutex::new(inner), work: Condvar::new() }
+        Self { inner: Mutex::new(inner), work: Condvar::new(), log_bytes: AtomicU64::new(0) }
     }
 
     /// A panic under this lock leaves whole values behind; see `store/shards.rs`.
@@ -137,6 +139,15 @@ impl Queue {
 
     pub(super) fn is_poisoned(&self) -> bool {
         self.lock().poisoned
+    }
+
+    /// Bytes of the log's records, as the writer last said.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn say_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The writer's next work; batches come before ticks. `linger` lets more callers join a batch before it goes.

@@ -12,14 +12,15 @@ use crate::store::shards::Shards;
 
 /// How often the time is written down when nothing else is: what a clock set back can hide is at most this.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
-/// A log shorter than this is left alone.
-const COMPACT_BYTES_MIN: u64 = 64 << 20;
 /// A log this many times as long as what it says is written anew.
 const COMPACT_RATIO: u64 = 4;
 /// Bytes of an entry in a log that says everything once: the largest common kind, a rotation.
 const ENTRY_BYTES: u64 = 29;
 /// Bytes of changes in one record of a rewritten log.
 const RECORD_BYTES: usize = 256 << 10;
+/// Buckets that end within this are left as they are: they go by themselves soon, and all denied tokens are in them
+/// (a token lives a day at the most, and its bucket ends within a day of it).
+const KEPT: Duration = Duration::from_secs(48 * 3_600);
 /// Records one step writes.
 const STEP_RECORDS_MAX: usize = 8;
 /// Records one step removes.
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     pub(super) shards: Arc<Shards>,
     pub(super) queue: Arc<Queue>,
     pub(super) linger: Duration,
+    /// See [`crate::store::Settings::log_bytes_min`].
+    pub(super) log_bytes_min: u64,
     pub(super) compaction: Option<Compaction>,
 }
 
@@ -65,6 +68,7 @@ impl Writer {
         let queue = Arc::clone(&self.queue);
         let poison = PoisonOnDrop(&queue);
         loop {
+            queue.say_log_bytes(self.log.bytes());
             let patience = if self.compaction.is_some() { Patience::Busy } else { Patience::Wait };
             let done = match self.queue.next(patience, self.linger) {
                 Work::Write(batch) => self.write(&batch),
@@ -101,7 +105,7 @@ impl Writer {
             self.log.commit(&[], now)?;
         }
         let needed = (self.shards.entries() as u64).saturating_mul(ENTRY_BYTES);
-        let too_long = COMPACT_BYTES_MIN.max(needed.saturating_mul(COMPACT_RATIO));
+        let too_long = self.log_bytes_min.max(needed.saturating_mul(COMPACT_RATIO));
         if self.compaction.is_none() && self.log.bytes() > too_long {
             self.compaction = Some(Compaction::up_to(self.log.last_sequence()));
             tracing::info!(bytes = self.log.bytes(), needed, "writing the log anew");
@@ -114,7 +118,10 @@ impl Writer {
         let Some(compaction) = &mut self.compaction else { return Ok(()) };
         let now = self.log.head().clock;
         if compaction.waiting.len() == 0 && compaction.part < self.shards.parts() {
-            compaction.waiting = self.shards.snapshot(compaction.part).into_iter();
+            // Denied tokens stay where they are, see [`KEPT`]: memory has only half of their ids.
+            let mut changes = self.shards.snapshot(compaction.part);
+            changes.retain(|change| !matches!(change, Change::DenyJti { .. }));
+            compaction.waiting = changes.into_iter();
             compaction.part += 1;
         }
         if compaction.waiting.len() > 0 {
@@ -125,7 +132,7 @@ impl Writer {
             return Ok(());
         }
         let last = compaction.last;
-        if !self.log.drop_superseded(last, STEP_REMOVED_MAX, now)? {
+        if !self.log.drop_superseded(last, STEP_REMOVED_MAX, now, now.after(KEPT))? {
             self.compaction = None;
             tracing::info!(bytes = self.log.bytes(), "the log is written anew");
         }

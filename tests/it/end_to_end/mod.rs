@@ -2,6 +2,7 @@
 
 mod command_line;
 mod configuration;
+mod crash;
 mod operation;
 mod outside_libraries;
 mod proxies;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::http::{get, post_form};
-use crate::support::server::{Server, run, stderr, until};
+use crate::support::server::{Server, add_service, configured, run, stderr, until};
 use crate::support::temp::TempDir;
 
 /// Runs one of `tests/outside` over a token; `None` if `tests/run` has not installed its library.
@@ -73,9 +73,9 @@ fn dev_tokens_verify_from_the_jwks_url_alone() {
 #[test]
 fn every_algorithm_verifies_outside_rs256_by_an_imported_key() {
     for algorithm in ["ES256", "ES384", "EdDSA", "RS256"] {
-        let secret = std::cell::RefCell::new(String::new());
+        let secret = std::cell::OnceCell::new();
         let server = Server::lasting_with(
-            |text| with_algorithm(text, algorithm),
+            |text| configured(text, "tokens", &format!("algorithm = \"{algorithm}\"")),
             |config| {
                 if algorithm == "RS256" {
                     import_rsa(config);
@@ -83,42 +83,14 @@ fn every_algorithm_verifies_outside_rs256_by_an_imported_key() {
                     let output = run(&["keys", "generate", "--algorithm", algorithm, "--config", config]);
                     assert!(output.status.success(), "{algorithm}: {}", stderr(&output));
                 }
-                let output = run(&[
-                    "clients",
-                    "add",
-                    "svc",
-                    "--grant",
-                    "client_credentials",
-                    "--scope",
-                    "read write",
-                    "--audience",
-                    "https://api.example",
-                    "--json",
-                    "--config",
-                    config,
-                ]);
-                assert!(output.status.success(), "{}", stderr(&output));
-                let added: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-                secret.replace(added["client_secret"].as_str().expect("a secret").to_owned());
+                secret.set(add_service(config)).expect("once");
             },
         );
-        let answer =
-            post_form(&server.url("/token"), Some(("svc", &secret.borrow())), &[("grant_type", "client_credentials")]);
+        let credentials = ("svc", secret.get().expect("registered").as_str());
+        let answer = post_form(&server.url("/token"), Some(credentials), &[("grant_type", "client_credentials")]);
         assert_eq!(answer.status, 200, "{algorithm}: {}", answer.text());
         until("the key is published", || get(&server.url("/jwks.json")).text().contains(algorithm));
         check(&server, "svc", "https://api.example", algorithm, &answer.member("access_token"));
-    }
-}
-
-/// The configuration with another algorithm.
-fn with_algorithm(text: &str, algorithm: &str) -> String {
-    let kept: Vec<&str> =
-        text.lines().filter(|line| !line.trim_start_matches(['#', ' ']).starts_with("algorithm")).collect();
-    let text = kept.join("\n");
-    if text.contains("\n[tokens]") {
-        text.replace("\n[tokens]", &format!("\n[tokens]\nalgorithm = \"{algorithm}\""))
-    } else {
-        format!("{text}\n[tokens]\nalgorithm = \"{algorithm}\"\n")
     }
 }
 

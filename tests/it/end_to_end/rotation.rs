@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::support::http::{get, peek, post_form};
-use crate::support::server::{Server, run, stderr};
+use crate::support::server::{Server, add_service, configured};
 
 /// A verifier with a cache: it fetches the key set only when `max-age` has passed.
 struct CachingVerifier {
@@ -42,50 +40,15 @@ impl CachingVerifier {
 
 #[test]
 fn twenty_rotations_and_no_unknown_kid_for_a_verifier_that_honours_max_age() {
-    let secret = std::cell::RefCell::new(String::new());
+    let secret = std::cell::OnceCell::new();
     let server = Server::lasting_with(
         |text| {
-            let kept: Vec<&str> = text
-                .lines()
-                .filter(|line| {
-                    let bare = line.trim_start_matches(['#', ' ']);
-                    !["rotate_every", "publish_ahead", "access_lifetime"].iter().any(|name| bare.starts_with(name))
-                })
-                .collect();
-            let mut text = kept.join("\n");
-            for (section, settings) in
-                [("keys", "rotate_every = \"7s\"\npublish_ahead = \"6s\""), ("tokens", "access_lifetime = \"3s\"")]
-            {
-                let head = format!("\n[{section}]");
-                text = if text.contains(&head) {
-                    text.replace(&head, &format!("{head}\n{settings}"))
-                } else {
-                    format!("{text}{head}\n{settings}\n")
-                };
-            }
-            text
+            let text = configured(text, "keys", "rotate_every = \"7s\"\npublish_ahead = \"6s\"");
+            configured(&text, "tokens", "access_lifetime = \"3s\"")
         },
-        |config| {
-            let output = run(&[
-                "clients",
-                "add",
-                "svc",
-                "--grant",
-                "client_credentials",
-                "--scope",
-                "read",
-                "--audience",
-                "https://api.example",
-                "--json",
-                "--config",
-                config,
-            ]);
-            assert!(output.status.success(), "{}", stderr(&output));
-            let added: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            secret.replace(added["client_secret"].as_str().expect("a secret").to_owned());
-        },
+        |config| secret.set(add_service(config)).expect("once"),
     );
-    let secret = secret.into_inner();
+    let secret = secret.into_inner().expect("registered");
     let mut verifier = CachingVerifier::new();
     let mut signers = Vec::new();
     let mut verified = 0_u32;

@@ -225,7 +225,7 @@ pub fn policy() -> Settings {
         typ: Typ::AtJwt,
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
-        verify: Default::default(),
+        verify: Arc::default(),
     }
 }
 

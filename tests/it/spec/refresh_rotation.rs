@@ -1,7 +1,7 @@
 //! Refresh tokens: RFC 6749 section 6, RFC 9700 section 4.14.2, FAPI 2.0 section 5.3.2.1.
 
 use crate::support::http::{peek, post_form};
-use crate::support::server::{Server, stderr, until};
+use crate::support::server::{Server, configured, stderr, until};
 
 #[test]
 fn rfc6749_1_5_opaque_prefixed_and_rotated() {
@@ -175,22 +175,7 @@ fn idle_and_absolute_lifetimes_end_a_login() {
 /// A lasting server with one `[refresh]` setting changed, a public client and a user.
 fn lasting(refresh: &str) -> Server {
     Server::lasting_with(
-        |text| {
-            let kept: Vec<&str> = text
-                .lines()
-                .filter(|line| {
-                    !refresh.lines().any(|own| {
-                        line.trim_start_matches(['#', ' ']).starts_with(own.split(' ').next().expect("name"))
-                    })
-                })
-                .collect();
-            let text = kept.join("\n");
-            if text.contains("\n[refresh]") {
-                text.replace("\n[refresh]", &format!("\n[refresh]\n{refresh}"))
-            } else {
-                format!("{text}\n[refresh]\n{refresh}\n")
-            }
-        },
+        |text| configured(text, "refresh", refresh),
         |config| {
             let client = crate::support::server::run(&[
                 "clients",

@@ -6,8 +6,9 @@ use std::time::Duration;
 use mintgate::protocol::id::{ClientId, FamilyId, Generation, Jti, Subject};
 use mintgate::protocol::time::UnixSeconds;
 use mintgate::state::{Change, EpochOf, Space};
+use mintgate::store::embedded::Sync;
 use mintgate::store::feed::{Feed, FeedFull, Published};
-use mintgate::store::{MemoryStore, Settings, Store};
+use mintgate::store::{EmbeddedStore, Settings, Store};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -106,16 +107,19 @@ fn at_its_bound_it_is_silent_rather_than_incomplete() {
 
 #[test]
 fn a_start_publishes_what_the_engine_knows_and_numbers_grow_over_it() {
-    let engine: Arc<dyn Store> = Arc::new(MemoryStore::new(Settings::default()));
+    let directory = crate::support::temp::TempDir::new();
+    let open = |now| -> Arc<dyn Store> {
+        Arc::new(EmbeddedStore::open(directory.path(), Settings::default(), Sync::AtOnce, now).expect("opens"))
+    };
     let client = EpochOf::Client(ClientId::from("web"));
     let changes = vec![deny(1, 600), Change::RevokeFamily { family: family() }, epoch(client, 500)];
-    let before = Published::new(Arc::clone(&engine), 100, NOW);
+    let before = Published::new(open(NOW), 100, NOW);
     wait(before.commit(changes.clone(), NOW)).expect("made");
     let last = before.feed().latest();
     drop(before);
     // The process starts again a second later, on the state that was made lasting.
     let now = NOW.after(Duration::from_secs(1));
-    let after = Published::new(engine, 100, now);
+    let after = Published::new(open(now), 100, now);
     let page = after.feed().page(last, 100, now).expect("whole");
     let mut entries = page.entries;
     entries.sort();

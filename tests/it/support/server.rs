@@ -247,3 +247,40 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// The configuration with these lines in `[section]`, in the place of what it said about them.
+pub fn configured(text: &str, section: &str, settings: &str) -> String {
+    let names: Vec<&str> = settings.lines().filter_map(|line| line.split(' ').next()).collect();
+    let says = |line: &str| {
+        let bare = line.trim_start_matches(['#', ' ']);
+        names.iter().any(|name| bare.starts_with(&format!("{name} =")))
+    };
+    let kept = text.lines().filter(|line| !says(line)).collect::<Vec<_>>().join("\n");
+    let head = format!("\n[{section}]");
+    if kept.contains(&head) {
+        kept.replacen(&head, &format!("{head}\n{settings}"), 1)
+    } else {
+        format!("{kept}{head}\n{settings}\n")
+    }
+}
+
+/// Registers the service `svc` for `https://api.example`, and gives its secret.
+pub fn add_service(config: &str) -> String {
+    let output = run(&[
+        "clients",
+        "add",
+        "svc",
+        "--grant",
+        "client_credentials",
+        "--scope",
+        "read write",
+        "--audience",
+        "https://api.example",
+        "--json",
+        "--config",
+        config,
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let added: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    added["client_secret"].as_str().expect("a secret").to_owned()
+}

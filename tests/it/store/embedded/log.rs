@@ -1,7 +1,6 @@
 //! Power cuts, failing disks and damaged bytes, each at every place there is.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use mintgate::protocol::id::{Generation, Jti};
 use mintgate::state::{Change, Rotated};
@@ -183,12 +182,94 @@ fn what_has_ended_leaves_the_disk() {
         wait(store.commit(vec![deny(n)], NOW)).expect("commits");
     }
     assert_eq!(wait(store.rotate(order(1, 0), NOW)), Ok(Rotated::Advanced { to: Generation(1) }));
+    drop(store);
+    let store = open_at(&disk, NOW).expect("opens");
+    assert!(store.figures().log_bytes > 50 * 25, "{}", store.figures().log_bytes);
     store.tick(later(8_000));
     drop(store);
-    // Read as of before they ended, the log would give them back if it still had them.
-    let store = open_at(&disk.durable(), NOW).expect("opens");
+    let store = open_at(&disk.durable(), later(8_000)).expect("opens");
     assert_eq!(store.figures().state.jtis, 0);
+    assert_eq!(store.figures().log_bytes, 42, "one record of one rotation");
     assert_eq!(store.figures().state.families, 1);
     assert_eq!(store.family(family(1), later(8_000)).generation, Generation(1));
-    assert_eq!(Duration::from_secs(8_000), later(8_000).since(NOW));
+}
+
+/// A log that says the same things again and again is written anew while it is in use; a power cut anywhere in that, and
+/// in what is acknowledged meanwhile, loses nothing.
+#[test]
+fn a_long_log_is_written_anew_and_a_power_cut_in_it_loses_nothing() {
+    let disk = Disk::default();
+    let settings = Settings { log_bytes_min: 3_000, ..Settings::default() };
+    let store = open(&disk, settings, Sync::AtOnce);
+    let mut told = work(&store, &disk, 120);
+    let before = store.figures().log_bytes;
+    assert!(before > 3_000, "{before}");
+    store.tick(NOW);
+    // Work goes on while it is written anew.
+    for name in 200..250 {
+        wait(store.commit(vec![Change::RevokeFamily { family: family(name) }], NOW)).expect("commits");
+        told.revoked.push((disk.operations(), name));
+    }
+    drop(store);
+    let store = open_at(&disk, NOW).expect("opens");
+    assert!(store.figures().log_bytes < before, "{} is not shorter than {before}", store.figures().log_bytes);
+    holds(&store, &told, usize::MAX, "whole");
+    drop(store);
+    for count in (0..=disk.operations()).rev().take(400) {
+        for unsynced in [Unsynced::None, Unsynced::Odd] {
+            let context = format!("cut after {count}, {unsynced:?}");
+            let image = disk.cut(count, unsynced);
+            let store = open_at(&image, NOW).unwrap_or_else(|error| panic!("{context}: {error}"));
+            holds(&store, &told, count, &context);
+        }
+    }
+}
+
+/// Many callers on few families, so that most answers rest on a change that somebody else made a moment ago. Whatever a
+/// caller was told, advanced, retried, reused or revoked, is true after a power cut at any later moment.
+#[test]
+fn no_answer_rests_on_a_change_that_a_power_cut_takes_back() {
+    let disk = Disk::default();
+    let store = open(&disk, Settings::default(), Sync::AtOnce);
+    let opened = disk.operations();
+    let together = std::sync::Barrier::new(8);
+    let told: Vec<(usize, u8, Rotated)> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8_u8)
+            .map(|caller| {
+                let (store, disk, together) = (&store, &disk, &together);
+                scope.spawn(move || {
+                    let mut told = Vec::new();
+                    for turn in 0..24_u8 {
+                        let name = turn % 3;
+                        // All ask with the live token, so one advances and the others retry; now and then one is late.
+                        let live = store.family(family(name), NOW).generation.0;
+                        let from = if caller == 7 && turn > 20 { live.saturating_sub(2) } else { live };
+                        together.wait();
+                        let rotated = wait(store.rotate(order(name, from), NOW)).expect("no failure here");
+                        told.push((disk.operations(), name, rotated));
+                        together.wait();
+                    }
+                    told
+                })
+            })
+            .collect();
+        callers.into_iter().flat_map(|caller| caller.join().expect("no panic")).collect()
+    });
+    drop(store);
+    let retries = told.iter().filter(|(.., rotated)| matches!(rotated, Rotated::Retry { .. })).count();
+    assert!(retries > 80, "{retries}");
+    println!("{} answers, {retries} of them retries, {} operations", told.len(), disk.operations() - opened);
+    for count in opened..=disk.operations() {
+        let image = disk.cut(count, Unsynced::None);
+        let store = open_at(&image, NOW).expect("opens");
+        for (_, name, rotated) in told.iter().filter(|(at, ..)| *at <= count) {
+            let facts = store.family(family(*name), NOW);
+            let holds = match rotated {
+                Rotated::Advanced { to } => facts.generation >= *to,
+                Rotated::Retry { successor } => facts.generation >= *successor,
+                Rotated::Reused | Rotated::Revoked => facts.revoked,
+            };
+            assert!(holds, "cut after {count}: told {rotated:?} of family {name}, and now {facts:?}");
+        }
+    }
 }
