@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::ambient::entropy::draw;
 use crate::ambient::{Clock, Entropy};
 use crate::client::authenticate::{Presented, authenticate};
 use crate::client::registry::Registry;
@@ -129,7 +130,9 @@ impl Issuer {
     /// Assembles the authority.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now());
+        // Without randomness nothing is issued anyway; the feed's numbers need none to be right.
+        let salt = draw(parts.entropy.as_ref()).map_or(0, u32::from_be_bytes);
+        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now(), salt);
         let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {

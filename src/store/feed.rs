@@ -4,7 +4,8 @@
 //! knew already when the process started is numbered then. So the log can never name a revocation that a crash
 //! forgets, and never lacks one that was acknowledged.
 //!
-//! Numbers only grow, also over a restart: they begin at a second that no earlier run has seen, shifted left. A follower that asks for
+//! Numbers only grow, also over a restart: they begin at a second that no earlier run has written down, shifted left,
+//! plus a random part. A follower that asks for
 //! what came after a number of an earlier run gets everything, because everything has been numbered anew since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,6 +20,9 @@ use crate::store::{Figures, Health, Pending, Spent, Store};
 /// Bits of a number below the second of the start: a million revocations a second before two runs could meet. What is
 /// above leaves every number a safe integer in JSON (RFC 8259 section 6) for centuries.
 const BITS_A_SECOND: u32 = 20;
+
+/// The random part of the first number: two starts in one second hardly share a number.
+const SALT_MASK: u32 = (1 << 19) - 1;
 
 /// Most entries of the log; see [`FeedFull`].
 pub const ENTRIES_MAX: usize = 1_000_000;
@@ -87,11 +91,11 @@ struct Log {
 }
 
 impl Feed {
-    /// An empty log of a process that starts now.
+    /// An empty log of a process that starts now; `salt` tells it from another that starts in the same second.
     #[must_use]
-    pub fn new(entries_max: usize, now: UnixSeconds) -> Self {
+    pub fn new(entries_max: usize, now: UnixSeconds, salt: u32) -> Self {
         let log = Log {
-            latest: now.0 << BITS_A_SECOND,
+            latest: (now.0 << BITS_A_SECOND) | u64::from(salt & SALT_MASK),
             entries: BTreeMap::new(),
             numbers: HashMap::new(),
             ends: BTreeSet::new(),
@@ -197,14 +201,10 @@ pub struct Published {
 impl Published {
     /// Publishes what `engine` knows already, and from now on what it makes lasting.
     #[must_use]
-    pub fn new(engine: Arc<dyn Store>, entries_max: usize, now: UnixSeconds) -> Self {
+    pub fn new(engine: Arc<dyn Store>, entries_max: usize, now: UnixSeconds, salt: u32) -> Self {
         let (latest, known) = engine.revocations();
-        // A second that was seen before may have been another run's, also where the clock was set back meanwhile: the
-        // numbers begin after it. The engine is told, so that a revocation of this run is never noted with an earlier time,
-        // and a next run begins later still.
-        let begin = now.max(latest.after(Duration::from_secs(1)));
-        engine.tick(begin);
-        let feed = Feed::new(entries_max, begin);
+        // After every second that was seen before, also where the clock was set back meanwhile.
+        let feed = Feed::new(entries_max, now.max(latest.after(Duration::from_secs(1))), salt);
         feed.append(&known, now);
         Self { engine, feed: Arc::new(feed) }
     }

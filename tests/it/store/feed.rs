@@ -36,7 +36,7 @@ fn wait<T>(story: impl Future<Output = T>) -> T {
 
 #[test]
 fn it_numbers_revocations_alone_and_each_once() {
-    let feed = Feed::new(100, NOW);
+    let feed = Feed::new(100, NOW, 0);
     let first = feed.latest();
     assert_eq!(first, NOW.0 << 20, "no number of an earlier second");
     let subject = || EpochOf::Subject(Subject::from("usr_1"));
@@ -64,7 +64,7 @@ fn it_numbers_revocations_alone_and_each_once() {
 
 #[test]
 fn pages_meet_without_a_gap_and_a_cut_one_is_asked_for_again() {
-    let feed = Feed::new(1_000, NOW);
+    let feed = Feed::new(1_000, NOW, 0);
     let changes: Vec<Change> = (0..100).map(|n| deny(n, 60)).collect();
     feed.append(&changes, NOW);
     let (mut since, mut seen, mut pages) = (0, Vec::new(), 0);
@@ -84,7 +84,7 @@ fn pages_meet_without_a_gap_and_a_cut_one_is_asked_for_again() {
 
 #[test]
 fn what_has_ended_leaves_and_its_number_is_not_used_again() {
-    let feed = Feed::new(100, NOW);
+    let feed = Feed::new(100, NOW, 0);
     feed.append(&[deny(1, 10), deny(2, 20)], NOW);
     let latest = feed.latest();
     let later = NOW.after(Duration::from_secs(10));
@@ -98,7 +98,7 @@ fn what_has_ended_leaves_and_its_number_is_not_used_again() {
 
 #[test]
 fn at_its_bound_it_is_silent_rather_than_incomplete() {
-    let feed = Feed::new(2, NOW);
+    let feed = Feed::new(2, NOW, 0);
     feed.append(&[deny(1, 60), deny(2, 60), deny(2, 90)], NOW);
     assert!(feed.page(0, 10, NOW).is_ok(), "an entry that moves needs no room");
     feed.append(&[deny(3, 60)], NOW);
@@ -113,13 +113,13 @@ fn a_start_publishes_what_the_engine_knows_and_numbers_grow_over_it() {
     };
     let client = EpochOf::Client(ClientId::from("web"));
     let changes = vec![deny(1, 600), Change::RevokeFamily { family: family() }, epoch(client, 500)];
-    let before = Published::new(open(NOW), 100, NOW);
+    let before = Published::new(open(NOW), 100, NOW, 0);
     wait(before.commit(changes.clone(), NOW)).expect("made");
     let last = before.feed().latest();
     drop(before);
     // The process starts again a second later, on the state that was made lasting.
     let now = NOW.after(Duration::from_secs(1));
-    let after = Published::new(open(now), 100, now);
+    let after = Published::new(open(now), 100, now, 0);
     let page = after.feed().page(last, 100, now).expect("whole");
     let mut entries = page.entries;
     entries.sort();
@@ -132,7 +132,7 @@ fn a_start_publishes_what_the_engine_knows_and_numbers_grow_over_it() {
 /// Must-show: what 100,000 live revocations cost. Prints; asserts only the order of magnitude.
 #[test]
 fn a_hundred_thousand_entries() {
-    let feed = Feed::new(1_000_000, NOW);
+    let feed = Feed::new(1_000_000, NOW, 0);
     let changes: Vec<Change> = (0..100_000).map(|n| deny(n, 600)).collect();
     let began = std::time::Instant::now();
     feed.append(&changes, NOW);
