@@ -61,7 +61,9 @@
 //!
 //! Entries only add up, so a document that is applied twice, or late, or after a later one, does no harm. Numbers only
 //! grow, over a restart of the gateway too. There an entry gets a new number, so that a follower that was away gets
-//! everything anew; it need not notice. A follower that asks for a number that was never given gets everything.
+//! everything anew; it need not notice. A follower that asks for a number that was never given gets everything. (Two starts
+//! within one second are told apart by a random part of the number alone: then the later run's numbers may be the lower
+//! ones, which a follower meets as a number that was never given.)
 //!
 //! A follower that has had no valid document (and no 304) for longer than `exp - iat`, 300 seconds, does not know any
 //! more what is revoked. Whether it then refuses everything or trusts `exp` alone is the choice of the service; make it,
