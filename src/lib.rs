@@ -25,7 +25,8 @@
 //! | | `telemetry` | metrics, log |
 //! | | `ambient` | the only clock, the only randomness, files that are replaced as a whole |
 //! | ground | `protocol` | the RFCs' vocabulary |
-//! | beside | `manual` | the long texts: flow, rotation, formats, the revocation feed, divergences |
+//! | beside | `verifier` | for services in Rust: the gate, a cache of the key set, a follower of the feed; no server in it |
+//! | | `manual` | the long texts: flow, rotation, formats, the revocation feed, divergences |
 //!
 //! # The path of a token, in a minute
 //!
@@ -36,19 +37,33 @@
 //! family if there is one ([`store::Store::rotate`]), and only then releases the answer.
 
 pub mod ambient;
+#[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
 pub mod grant;
+#[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
 pub mod issuer;
 pub mod keys;
+#[cfg(feature = "server")]
 pub mod manual;
+#[cfg(feature = "server")]
 pub mod policy;
 pub mod protocol;
+#[cfg(feature = "server")]
 pub mod state;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod telemetry;
 pub mod token;
+#[cfg(feature = "server")]
 pub mod user;
+pub mod verifier;

@@ -151,7 +151,15 @@ impl<'a> Compact<'a> {
     /// # Errors
     /// Every [`JwsError`] but `Kid`.
     pub fn parse(token: &'a str) -> Result<Self, JwsError> {
-        let Parts { header, payload, signature, message } = Parts::split(token)?;
+        Self::parse_within(token, TOKEN_BYTES_MAX)
+    }
+
+    /// As [`Compact::parse`], for a document that may be longer than a token.
+    ///
+    /// # Errors
+    /// Every [`JwsError`] but `Kid`.
+    pub fn parse_within(text: &'a str, bytes_max: usize) -> Result<Self, JwsError> {
+        let Parts { header, payload, signature, message } = Parts::split_within(text, bytes_max)?;
         // RFC 7515 section 5.2: each part by itself must be canonical base64url.
         let header = base64url::decode(header.as_bytes()).ok_or(JwsError::Form)?;
         Ok(Self { header: Header::read(&header)?, message, payload, signature })
@@ -185,7 +193,11 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// `TooLong` or `Form`.
     pub fn split(token: &'a str) -> Result<Self, JwsError> {
-        if token.len() > TOKEN_BYTES_MAX {
+        Self::split_within(token, TOKEN_BYTES_MAX)
+    }
+
+    fn split_within(token: &'a str, bytes_max: usize) -> Result<Self, JwsError> {
+        if token.len() > bytes_max {
             return Err(JwsError::TooLong);
         }
         let mut parts = token.split('.');

@@ -190,12 +190,12 @@ pub fn verify_signature(token: &str, key: &VerifyKey) -> Result<Vec<u8>, Refused
 }
 
 /// RFC 8725 section 3.10, PROTOCOL section 4: `kid` selects exactly one key; never another one after it.
-pub(super) fn find_key<'k>(compact: &Compact<'_>, keys: &'k dyn KeySource) -> Result<&'k VerifyKey, Refused> {
+pub(crate) fn find_key<'k>(compact: &Compact<'_>, keys: &'k dyn KeySource) -> Result<&'k VerifyKey, Refused> {
     keys.verify_key(compact.header.kid()?).ok_or(Refused::UnknownKey)
 }
 
 /// RFC 8725 section 3.1: the key says the algorithm; the header may only agree.
-pub(super) fn check_algorithm(compact: &Compact<'_>, key: &VerifyKey) -> Result<(), Refused> {
+pub(crate) fn check_algorithm(compact: &Compact<'_>, key: &VerifyKey) -> Result<(), Refused> {
     let written = compact.header.alg.as_str();
     // RFC 9864 section 2.2 names the same signature `Ed25519`.
     let agrees = written == key.algorithm().name() || (key.algorithm() == Algorithm::EdDsa && written == "Ed25519");
@@ -209,7 +209,7 @@ pub(super) fn check_type(compact: &Compact<'_>, requirements: &Requirements<'_>)
 }
 
 /// RFC 7515 section 5.2, step 8.
-pub(super) fn check_signature(compact: &Compact<'_>, key: &VerifyKey) -> Result<(), Refused> {
+pub(crate) fn check_signature(compact: &Compact<'_>, key: &VerifyKey) -> Result<(), Refused> {
     if key.verifies(compact.message, compact.signature) { Ok(()) } else { Err(Refused::Signature) }
 }
 

@@ -21,3 +21,4 @@ mod telemetry;
 mod tidy;
 mod token;
 mod user;
+mod verifier;

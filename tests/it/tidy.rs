@@ -18,6 +18,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Narrower than its floor: a grant is asked with facts and a time, and answers with a decision.
     ("grant", &["protocol", "policy", "state", "client", "user"]),
     ("token", &["protocol", "policy", "state", "ambient", "telemetry", "keys"]),
+    // Compiled without the server: it stands on nothing that the server alone needs.
+    ("verifier", &["protocol", "ambient", "keys", "token"]),
     (
         "issuer",
         &["protocol", "policy", "state", "ambient", "telemetry", "client", "user", "keys", "store", "grant", "token"],
