@@ -1,6 +1,7 @@
 //! `cargo bench --bench state`: the state in memory and on disk, against the targets. See `benches/README.md`.
 //!
-//! `-- quick` leaves out 100 million entries, `-- disk` everything but the disk. Everything durable is written to `target/bench-state`, on the disk of this
+//! `-- quick` leaves out 100 million entries, `-- disk` everything but the disk, `-- start` everything but the
+//! start. Everything durable is written to `target/bench-state`, on the disk of this
 //! package, and removed afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods)]
@@ -27,13 +28,17 @@ const SPAN: Duration = Duration::from_secs(3);
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "quick");
-    let disk_only = std::env::args().any(|argument| argument == "disk");
-    if !disk_only {
+    let only = |name: &str| std::env::args().any(|argument| argument == name);
+    if !only("disk") && !only("start") {
         in_memory(quick);
     }
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench-state");
     let _ = std::fs::remove_dir_all(&folder);
-    durable(&folder);
+    if only("start") {
+        std::fs::create_dir_all(&folder).unwrap();
+    } else {
+        durable(&folder);
+    }
     start(&folder);
     let _ = std::fs::remove_dir_all(&folder);
 }

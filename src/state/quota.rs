@@ -52,8 +52,12 @@ impl Quota {
     /// # Errors
     /// [`Full`] at the bound.
     pub(super) fn take(&self) -> Result<(), Full> {
-        let one_more = |used: usize| (used < self.entries_max).then(|| used + 1);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map(drop).map_err(|_| Full)
+        // One addition, taken back at the bound: at worst somebody else is told Full a moment too long.
+        if self.used.fetch_add(1, Ordering::Relaxed) < self.entries_max {
+            return Ok(());
+        }
+        self.used.fetch_sub(1, Ordering::Relaxed);
+        Err(Full)
     }
 
     /// Gives back the room of `entries` that are gone.
