@@ -129,6 +129,7 @@ const THEMES: &[(&str, &str)] = &[
     ("oracle", "another library's verdict"),
     ("h2", "HTTP/2 on the wire"),
     ("crash", "kill -9 and broken disks"),
+    ("clock", "a clock that goes back, against every story"),
     ("algorithms", "every algorithm, from generation to verification"),
 ];
 
