@@ -128,6 +128,23 @@ pub struct Keys {
     pub publish_ahead: Duration,
     /// Who rotates.
     pub rotation: Rotation,
+    /// What happens when a key is due and a verifier with a label has not fetched it.
+    pub behind: Behind,
+    /// The longest time that such a key waits. At most 30d.
+    pub behind_wait_max: Duration,
+    /// Most verifiers remembered; one more, and the one that was not seen for longest falls out.
+    pub verifiers_max: usize,
+    /// A verifier that was not seen for this long is forgotten. No less than `publish_ahead`.
+    pub verifiers_forgotten_after: Duration,
+}
+
+/// What a key that is due does while a known verifier lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// It takes over, and the log names the verifier.
+    Warn,
+    /// It waits for `behind_wait_max` at most; then as with `Warn`.
+    Wait,
 }
 
 /// Who starts a rotation.

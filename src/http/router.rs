@@ -149,9 +149,9 @@ impl Shared {
             Route::Login => endpoint::login::post(self, request, peer).await,
             Route::Revoke => endpoint::revoke::post(self, request, peer).await,
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
-            Route::Jwks => endpoint::jwks::get(self, &request),
+            Route::Jwks => endpoint::jwks::get(self, &request, peer),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
-            Route::Revocations => endpoint::revocations::get(self, &request),
+            Route::Revocations => endpoint::revocations::get(self, &request, peer),
             Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }

@@ -3,6 +3,7 @@
 //! Everything that does something happens here, in one order: **refuse first; sign and hold; commit; release.** A
 //! signer that fails burns no refresh token, and nothing signed leaves before its change is lasting.
 
+mod census;
 mod commit;
 mod documents;
 mod feed;
@@ -42,6 +43,7 @@ use crate::user::directory::Directory;
 use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
+pub use census::Caller;
 pub use documents::{Document, Documents};
 pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
