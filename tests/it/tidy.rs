@@ -128,6 +128,7 @@ const THEMES: &[(&str, &str)] = &[
     ("vectors", "public test vectors"),
     ("oracle", "another library's verdict"),
     ("differential", "other libraries' verdicts on every case, and the causes of all differences"),
+    ("fuzz", "strange bytes into every parser"),
     ("h2", "HTTP/2 on the wire"),
     ("crash", "kill -9 and broken disks"),
     ("algorithms", "every algorithm, from generation to verification"),
