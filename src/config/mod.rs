@@ -320,5 +320,13 @@ pub struct Loaded {
 /// [`ConfigError`] with everything that is wrong: file, line, column, what was expected, what was probably meant.
 pub fn load(path: &Path, inputs: &Inputs) -> Result<Loaded, ConfigError> {
     let text = written::read(path)?;
-    check::check(path, &text, inputs)
+    check(path, &text, inputs)
+}
+
+/// As [`load`], of a text that was read already; `path` is where relative paths begin and what errors name.
+///
+/// # Errors
+/// As there.
+pub fn check(path: &Path, text: &str, inputs: &Inputs) -> Result<Loaded, ConfigError> {
+    check::check(path, text, inputs)
 }
