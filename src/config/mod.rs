@@ -9,6 +9,7 @@ mod issuer;
 pub mod origin;
 mod read;
 pub mod reload;
+mod status_list;
 mod template;
 mod value;
 mod verify;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::issuer::VerifySettings;
+use crate::issuer::{StatusListSettings, VerifySettings};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
 use crate::user::hash::HashSettings;
@@ -61,6 +62,8 @@ pub struct Config {
     pub login: Login,
     /// `[verify]`
     pub verify: Arc<VerifySettings>,
+    /// `[status_list]`
+    pub status_list: Arc<StatusListSettings>,
     /// `[compatibility]`
     pub compatibility: Compatibility,
     /// `[limits]`
