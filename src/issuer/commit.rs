@@ -89,23 +89,26 @@ impl Issuer {
             .signer(settings.algorithm)
             .or_else(|| keys.default_signer())
             .ok_or(unavailable(UnavailableReason::NoKey))?;
+        // A client's own lifetime may have been written before the bound was lowered.
+        let lifetime = asked.lifetime.min(settings.limits.lifetime_max);
+        let jti = Jti(draw(self.entropy.as_ref()).map_err(no_entropy)?);
+        let status = self.status_reference(asked, settings, (jti, key.kid()), (now, now.after(lifetime)))?;
         let draft = Draft {
             issuer: std::sync::Arc::clone(&self.issuer),
             subject: asked.subject.clone(),
             client: asked.client.clone(),
             audiences: asked.audiences.clone(),
             scope: asked.scope.clone(),
-            // A client's own lifetime may have been written before the bound was lowered.
-            lifetime: asked.lifetime.min(settings.limits.lifetime_max),
+            lifetime,
             session: asked.session,
             auth_time: asked.auth_time,
             typ: settings.typ,
+            status,
         };
         let checked = draft.check(&settings.limits, now).map_err(|error| {
             tracing::error!(client = %asked.client, %error, "a token was decided that cannot be signed");
             unavailable(UnavailableReason::Signer)
         })?;
-        let jti = Jti(draw(self.entropy.as_ref()).map_err(no_entropy)?);
         mint(&checked, key, jti, now).map_err(|_| unavailable(UnavailableReason::Signer))
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that does something happens here, in one order: **refuse first; sign and hold; commit; release.** A
 //! signer that fails burns no refresh token, and nothing signed leaves before its change is lasting.
 
+mod census;
 mod commit;
 mod documents;
 mod feed;
@@ -11,6 +12,7 @@ mod login;
 mod order;
 mod readiness;
 mod revoke;
+mod status_list;
 mod token;
 mod verify;
 
@@ -42,10 +44,12 @@ use crate::user::directory::Directory;
 use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
+pub use census::Caller;
 pub use documents::{Document, Documents};
 pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
+pub use status_list::{STATUS_LIST_TYP, STATUS_LISTS_PATH, StatusListSettings};
 pub use verify::{
     Asked, Demand, Identity, IdentityHeaders, Invalid, Misconfigured, Shown, Verdict, VerifySettings, cookie_name,
     identity_header,
@@ -72,6 +76,8 @@ pub struct Settings {
     pub password_grant: bool,
     /// How `/verify` works.
     pub verify: Arc<VerifySettings>,
+    /// Who has status lists, and how.
+    pub status_list: Arc<StatusListSettings>,
 }
 
 /// The parts an authority is made of.
@@ -117,6 +123,7 @@ pub struct Issuer {
     verdicts: verify::Verdicts,
     feed: Arc<Feed>,
     ready: feed::Ready,
+    status_lists: status_list::StatusLists,
 }
 
 /// One request's form and credentials.
@@ -149,6 +156,7 @@ impl Issuer {
             feed: Arc::clone(published.feed()),
             store: Arc::new(published),
             ready: feed::Ready::default(),
+            status_lists: status_list::StatusLists::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             metrics: parts.metrics,

@@ -4,6 +4,7 @@
 //! [`EmbeddedStore`] asks the same shards for the verdict, puts the change into its log and answers when the log is on
 //! disk. Nothing above this module tells the engines apart.
 
+pub mod allotted;
 pub mod embedded;
 pub mod feed;
 mod memory;

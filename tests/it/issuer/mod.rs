@@ -5,6 +5,7 @@ mod commit;
 mod login;
 mod readiness;
 mod revoke;
+mod status_list;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -235,6 +236,7 @@ pub fn policy() -> Settings {
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
         verify: Arc::default(),
+        status_list: Arc::default(),
     }
 }
 
