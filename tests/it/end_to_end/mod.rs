@@ -1,5 +1,6 @@
 //! What users do, from the start of a process to the verdict of somebody else's library.
 
+mod census;
 mod command_line;
 mod configuration;
 mod crash;
