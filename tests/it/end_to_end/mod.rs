@@ -4,6 +4,7 @@ mod census;
 mod command_line;
 mod configuration;
 mod crash;
+mod haproxy_keys;
 mod operation;
 mod outside_libraries;
 mod proxies;
