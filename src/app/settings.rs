@@ -57,6 +57,7 @@ pub fn issuer(config: &Config) -> issuer::Settings {
         limits: Limits::new(config.tokens.lifetime_max),
         password_grant: config.compatibility.password_grant,
         verify: std::sync::Arc::clone(&config.verify),
+        status_list: std::sync::Arc::clone(&config.status_list),
     }
 }
 
@@ -91,15 +92,20 @@ const DENIED_BYTES_MAX: u64 = 12;
 
 /// The worst case of the state's memory, for people.
 #[must_use]
-pub fn memory_in_words(state: &config::State) -> String {
+pub fn memory_in_words(config: &Config) -> String {
+    let state = &config.state;
     let mebibytes = |bytes: u64| (bytes >> 20).saturating_add(1);
     let denied = (state.entries_max as u64).saturating_mul(DENIED_BYTES_MAX);
-    format!(
+    let words = format!(
         "state at most {} MiB if all {} entries are families, {} MiB if all are denied tokens",
         mebibytes(state_bytes_max(state)),
         state.entries_max,
         mebibytes(denied)
-    )
+    );
+    match config.status_list.bytes_max(config.tokens.lifetime_max) {
+        0 => words,
+        lists => format!("{words}; status lists at most {} MiB", mebibytes(lists)),
+    }
 }
 
 /// The bounds of the listeners.

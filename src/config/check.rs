@@ -12,7 +12,7 @@ use crate::config::read::Reader;
 use crate::config::value::UserSource;
 use crate::config::{
     Behind, Clients, Compatibility, Config, Durability, Inputs, Keys, Limits, Listen, Loaded, Log, LogFormat, LogLevel,
-    Login, Refresh, Rotation, State, Tls, TokenTyp, Tokens, Users, verify, written,
+    Login, Refresh, Rotation, State, Tls, TokenTyp, Tokens, Users, status_list, verify, written,
 };
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
@@ -45,6 +45,7 @@ pub(crate) fn check(path: &Path, text: &str, inputs: &Inputs) -> Result<Loaded, 
         clients: Clients { file: reader.take_path("clients", "file", "clients.toml") },
         login: login(&mut reader),
         verify: verify::verify(&mut reader),
+        status_list: status_list::status_list(&mut reader),
         compatibility: Compatibility { password_grant: reader.take("compatibility", "password_grant", false) },
         limits: limits(&mut reader),
         tls: tls(&mut reader),

@@ -51,6 +51,9 @@ file = "clients.toml"            # `mintgate clients add ID --grant client_crede
 # [verify]                       # /verify, for proxies: `mintgate gen-config nginx`, docs/verifiers.md
 # audience = "https://api.example"   # of requests that name none: /verify?aud=...&scope=...
 
+# [status_list]                  # IETF Token Status Lists, beside the revocation feed; off
+# audiences = ["https://api.example"]   # whose access tokens have a place in one
+
 # [tls]                          # without it, TLS ends at a proxy in front
 # certificate = "tls.crt"
 # key = "tls.key"

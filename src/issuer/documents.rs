@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use ring::digest;
 
-use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, Settings};
+use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, STATUS_LISTS_PATH, Settings};
 use crate::keys::KeySet;
 use crate::keys::census::Edition;
 use crate::protocol::base64url;
@@ -49,8 +49,13 @@ impl Documents {
     pub fn build(issuer: &str, settings: &Settings, keys: &KeySet) -> Self {
         let grants = Issuer::grants(settings);
         let algorithms: Vec<&str> = keys.algorithms().map(|algorithm| algorithm.name()).collect();
-        let offer =
-            Offer { issuer, grants: &grants, algorithms: &algorithms, revocation_latency_max: LATENCY_MAX_SECONDS };
+        let offer = Offer {
+            issuer,
+            grants: &grants,
+            algorithms: &algorithms,
+            revocation_latency_max: LATENCY_MAX_SECONDS,
+            status_lists: (!settings.status_list.audiences.is_empty()).then_some(STATUS_LISTS_PATH),
+        };
         let jwks = keys.jwks();
         Self {
             serial: keys.serial(),
