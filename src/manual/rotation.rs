@@ -89,8 +89,8 @@
 //! refuses meanwhile, unless `--force`. Three things bound what a stranger can do with invented labels: memory
 //! (`verifiers_max`), the wait, and that nothing urgent waits: neither a taint nor a use without an active key.
 //!
-//! The census is a second belt, not the first: it is in memory, each gateway has its own, and one that was just started
-//! knows nobody. `publish_ahead` has passed in any case.
+//! The census is a second belt, not the first: each gateway has its own, and it is written down when the gateway stops,
+//! so one that crashed knows nobody. `publish_ahead` has passed in any case.
 //!
 //! ## A leak
 //!

@@ -170,3 +170,24 @@ fn without_a_running_gateway_activate_says_that_it_could_not_ask() {
         stderr(&output)
     );
 }
+
+#[test]
+fn a_restart_does_not_forget_who_is_behind() {
+    let (mut server, secret) = gateway("behind = \"wait\"");
+    both_fetch(&server);
+    let kid = publish(&server, "prepare");
+    server.signal("TERM");
+    assert_eq!(server.wait(), 0, "{}", server.log());
+    let config = server.config().to_owned();
+    let mut again = Server::start(&["serve", "--json", "--config", &config], None);
+    again.started["config"] = serde_json::Value::from(config);
+    until("the overlap has passed", || {
+        let output = again.command(&["keys", "activate", &kid]);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        assert!(stderr(&output).contains(": b\n"), "{}", stderr(&output));
+        !stderr(&output).contains("caches may lack it")
+    });
+    get(&again.url("/jwks.json?v=b"));
+    assert!(again.command(&["keys", "activate", &kid]).status.success());
+    until("the new key signs", || signer(&again, &secret) == kid);
+}
