@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
+use mintgate::keys::census::{Census, Edition, Fetched, Settings, Who};
 use mintgate::keys::{SigningKey, VerifyKey};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Jti, Subject};
@@ -96,4 +97,21 @@ fn the_largest_header_costs_little() {
     let info = count(|| assert!(verify(&token, &keys, &requirements, NOW).is_err()));
     println!("{} bytes of token: {} bytes at most", token.len(), info.bytes_max);
     assert!(info.bytes_max < 256 * 1_024, "{}", info.bytes_max);
+}
+
+/// The key set is served from prepared bytes; counting who fetched it must not cost more than that.
+#[test]
+fn a_fetch_by_a_known_verifier_allocates_nothing() {
+    let census = Census::new(Settings::default());
+    let edition = Arc::new(Edition { etag: "\"1\"".to_owned(), kids: Vec::new() });
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    for (query, agent) in [(Some("v=orders-1"), None), (None, Some(&b"nginx/1.22"[..]))] {
+        let fetch = |now| census.note(&Who::of(query, agent, address), Fetched::KeySet(&edition), now);
+        fetch(NOW);
+        let info = count(|| fetch(NOW));
+        assert_eq!(info.count_total, 0);
+        // With the next second it moves to the end of the queue: a node of the queue may be made anew.
+        let info = count(|| fetch(UnixSeconds(NOW.0 + 1)));
+        assert!(info.count_total <= 1 && info.count_current <= 0, "{info:?}");
+    }
 }

@@ -21,6 +21,8 @@ retry_window = "7s"
 [keys]
 rotate_every = "3d"
 publish_ahead = "2h"
+behind_wait_max = "3h"
+verifiers_max = 77
 [state]
 entries_max = 1234
 [limits]
@@ -40,6 +42,8 @@ password_grant = true
     let keys = settings::keys(&config);
     assert_eq!(keys.rotate_every.as_secs(), 3 * 86_400);
     assert_eq!(keys.publish_ahead.as_secs(), 7_200);
+    assert_eq!(keys.census.wait_max.as_secs(), 3 * 3_600);
+    assert_eq!((keys.census.verifiers_max, keys.census.forget_after.as_secs()), (77, 86_400));
     assert_eq!(keys.family_lifetime_max.as_secs(), 7_200, "sealing keys live as long as a family");
     assert!(keys.token_lifetime_max >= issuer.limits.lifetime_max, "a key outlives the tokens it signed");
     assert_eq!(settings::http(&config).header_timeout.as_secs(), 3);

@@ -56,6 +56,12 @@ fn one_mistake_each() {
             ":4:9: the value of `verify.policies.a.scope` does not fit",
             "one space",
         ),
+        ("I[keys]\nbehind = \"stop\"\n", ":3:10: the value of `keys.behind` is not one of", "\"warn\", \"wait\""),
+        (
+            "I[keys]\npublish_ahead = \"2d\"\nverifiers_forgotten_after = \"1d\"\n",
+            ":4:29: `keys.verifiers_forgotten_after` is below `keys.publish_ahead`",
+            "leave it out",
+        ),
         ("I[log]\nzebra = 1\n", ":3:1: unknown key `zebra` in [log]", "[log] has format, level"),
         ("[log]\n", "mintgate.toml: there is no `issuer`", "issuer = \"https://auth.example\""),
         ("issuer = 5\n", ":1:10: `issuer` is an integer", "text in quotes"),
