@@ -1,4 +1,4 @@
-//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-17).
+//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-20).
 //!
 //! The lists are written from the log that the feed publishes, never from a record of their own, so the two cannot
 //! disagree; `manual::status_list` says why they are as they are.

@@ -1,4 +1,4 @@
-// Follows a token's status list with jose and zlib, as draft-ietf-oauth-status-list-17, section 8.3, says:
+// Follows a token's status list with jose and zlib, as draft-ietf-oauth-status-list-20, section 8.3, says:
 // node status.mjs BASE ISSUER ALG TOKEN, where BASE is the address under which ISSUER is reached here.
 // Prints "valid" or "invalid", again when that changes to "invalid"; then it ends.
 import { createRequire } from 'node:module'

@@ -1,4 +1,4 @@
-//! Token Status Lists (draft-ietf-oauth-status-list-17), on the wire and with libraries from outside.
+//! Token Status Lists (draft-ietf-oauth-status-list-20), on the wire and with libraries from outside.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
