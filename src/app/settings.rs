@@ -1,9 +1,9 @@
 //! From the checked configuration to each part's own settings.
 
-use crate::config::{Config, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
+use crate::config::{Behind, Config, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
 use crate::http::limits::{BodyLimits, Settings as HttpSettings};
 use crate::http::tls;
-use crate::keys::{self, Automatic};
+use crate::keys::{self, Automatic, census};
 use crate::policy::lifetime::Lifetimes;
 use crate::protocol::time::UnixSeconds;
 use crate::state::RetryRules;
@@ -25,6 +25,14 @@ pub fn keys(config: &Config) -> keys::Settings {
         automatic: match config.keys.rotation {
             Rotation::Automatic => Automatic::On,
             Rotation::Manual => Automatic::Off,
+        },
+        census: census::Settings {
+            verifiers_max: config.keys.verifiers_max,
+            forget_after: config.keys.verifiers_forgotten_after,
+            wait_max: match config.keys.behind {
+                Behind::Wait => config.keys.behind_wait_max,
+                Behind::Warn => std::time::Duration::ZERO,
+            },
         },
     }
 }

@@ -35,6 +35,7 @@ admin = "{admin}"                # health, metrics: keep it private
 directory = "keys"
 # rotate_every = "30d"
 # publish_ahead = "1h"           # verifiers see a key this long before it signs
+# behind = "wait"                # for verifiers (/jwks.json?v=NAME) that lack it, a day at most; or "warn"
 
 [state]
 directory = "state"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::config::written::Raw;
-use crate::config::{Durability, LogFormat, LogLevel, Rotation, TokenTyp};
+use crate::config::{Behind, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::time::{Span, format_span, parse_span};
 
@@ -211,6 +211,10 @@ impl Choice for Durability {
 
 impl Choice for Rotation {
     const WORDS: &'static [(&'static str, Self)] = &[("automatic", Self::Automatic), ("manual", Self::Manual)];
+}
+
+impl Choice for Behind {
+    const WORDS: &'static [(&'static str, Self)] = &[("warn", Self::Warn), ("wait", Self::Wait)];
 }
 
 impl Choice for LogFormat {

@@ -8,6 +8,7 @@ use ring::digest;
 
 use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, STATUS_LISTS_PATH, Settings};
 use crate::keys::KeySet;
+use crate::keys::census::Edition;
 use crate::protocol::base64url;
 use crate::protocol::metadata::{Metadata, Offer};
 
@@ -31,6 +32,8 @@ pub struct Documents {
     serial: u64,
     /// RFC 7517 section 5.
     pub jwks: Document,
+    /// The keys in it, for the census.
+    pub edition: Arc<Edition>,
     /// RFC 8414.
     pub oauth: Document,
     /// OpenID Connect Discovery 1.0.
@@ -62,6 +65,7 @@ impl Documents {
                 etag: value(&jwks.etag),
                 cache_control: value(&jwks.cache_control),
             },
+            edition: Arc::clone(&jwks.edition),
             oauth: metadata(&Metadata::oauth(&offer)),
             openid: metadata(&Metadata::openid(&offer)),
         }

@@ -81,7 +81,7 @@ impl Issuer {
     /// `Unavailable` if the log is not complete, or there is no key to sign with.
     pub fn revocations(&self, since: u64) -> Result<Document, OAuthError> {
         let unavailable = |reason| OAuthError::Unavailable(reason, RETRY_AFTER);
-        let now = self.clock.now();
+        let now = self.now();
         let keys = self.keyring.peek();
         // 1
         self.note_tainted_keys(&keys, now);

@@ -3,6 +3,7 @@
 //! Everything that does something happens here, in one order: **refuse first; sign and hold; commit; release.** A
 //! signer that fails burns no refresh token, and nothing signed leaves before its change is lasting.
 
+mod census;
 mod commit;
 mod documents;
 mod feed;
@@ -43,6 +44,7 @@ use crate::user::directory::Directory;
 use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
+pub use census::Caller;
 pub use documents::{Document, Documents};
 pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
@@ -55,6 +57,9 @@ pub use verify::{
 
 /// How long a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest a client is told to wait for the clock: it may be set right at any moment.
+const CLOCK_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -202,6 +207,12 @@ impl Issuer {
         self.clients.load().len()
     }
 
+    /// The time to decide with: never earlier than one that was decided with before. Nothing here asks the clock itself,
+    /// or a clock set back would revive what has ended, and date a revocation before what it is to end.
+    fn now(&self) -> UnixSeconds {
+        self.store.read_clock(self.clock.now()).time
+    }
+
     /// Which client asks (RFC 6749 section 2.3).
     fn authenticate(&self, call: &Call<'_>, now: UnixSeconds) -> Result<Arc<Client>, OAuthError> {
         let presented = Presented::from_parts(call.authorization, call.params)?;
@@ -257,6 +268,11 @@ impl Issuer {
 /// What a store's failure means on the wire: 503, never `invalid_grant`, on which clients throw their session away.
 fn unavailable(error: StoreError) -> OAuthError {
     OAuthError::Unavailable(error.reason(), RETRY_AFTER)
+}
+
+/// How long to wait for a clock that is `behind`.
+fn wait_for_clock(behind: Duration) -> OAuthError {
+    OAuthError::Unavailable(UnavailableReason::ClockBehind, behind.min(CLOCK_WAIT_MAX))
 }
 
 /// No random bytes: 503, never a weak token.
