@@ -126,7 +126,7 @@ impl Issuer {
     /// # Errors
     /// If the directory cannot be read.
     pub fn keep_allotments(&self, allotments: Allotments) -> std::io::Result<()> {
-        let earlier = allotments.load(self.clock.now())?;
+        let earlier = allotments.load(self.now())?;
         let mut builder = self.status_lists.builder.lock().unwrap_or_else(PoisonError::into_inner);
         builder.earlier = earlier;
         builder.written = Some(allotments);
@@ -183,7 +183,7 @@ impl Issuer {
     #[must_use]
     pub fn is_status_list_due(&self, name: Option<&str>) -> bool {
         let published = self.status_lists.published.load();
-        let now = self.clock.now();
+        let now = self.now();
         let is_behind = published.to != self.feed.latest() || now.since(published.at).as_secs() >= RENEW_SECONDS;
         let is_missing = match name {
             Some(name) if published.documents.contains_key(name) => false,
@@ -212,7 +212,7 @@ impl Issuer {
     /// 3. Take over the places that were given away, and write them down.
     /// 4. Judge, sign, publish.
     pub fn build_status_lists(&self) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut builder = self.status_lists.builder.lock().unwrap_or_else(PoisonError::into_inner);
         // 1
         let keys = self.keyring.peek();
