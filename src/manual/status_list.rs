@@ -25,7 +25,7 @@
 //! | `GET /status/{list}` | the list, a JWT with `typ: statuslist+jwt` (section 5.1), as `application/statuslist+jwt`; `ETag`, `HEAD`, `Access-Control-Allow-Origin: *`, `Cache-Control: public, max-age=` `ttl` less one second |
 //! | `GET /status` | `{"status_lists":[...]}`, the addresses of all lists (section 9.3) |
 //! | 404 | there is no such list: it never was, or everything in it has expired |
-//! | 503 | the log is not complete, as for the feed |
+//! | 503 | the log is not complete, or there is no key: as for the feed |
 //!
 //! The claims are `iss`, `sub` (the list's own address, equal to the token's `uri`), `iat`, `exp` (300 seconds later), `ttl`, and
 //! `status_list` with `bits` (1), `lst` (base64url of zlib of 131,072 bytes) and `aggregation_uri`. Place `idx` is bit
@@ -81,7 +81,7 @@
 //! waits for it. A gateway that was stopped goes on exactly where it was: its old lists are served, and follow the log.
 //! After `kill -9` the places given away in the last half second may be missing from the file; after a power failure more. A
 //! place of an earlier process that nothing is known of reads INVALID: its holder gets a new token a few minutes early. It never
-//! reads VALID. With `durability = "none"` nothing is written, and old lists are 404 after a restart.
+//! reads VALID. (A list of which nothing at all was written is 404, which a verifier takes for a refusal, section 8.3.) With `durability = "none"` nothing is written, and old lists are 404 after a restart.
 //!
 //! ## What it tells outsiders
 //!
