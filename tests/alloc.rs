@@ -10,6 +10,7 @@ use mintgate::keys::{SigningKey, VerifyKey};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Jti, Subject};
 use mintgate::protocol::time::UnixSeconds;
+use mintgate::token::draft::StatusReference;
 use mintgate::token::{Checked, Draft, Limits, Requirements, Typ, mint, verify};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -51,6 +52,19 @@ fn minting_allocates_the_claims_and_the_token() {
         assert_eq!(info.count_total, 2, "{algorithm}: the claims, the token");
         assert_eq!(info.count_current, 0);
     }
+}
+
+/// A place in a status list is written with the other claims: its address is shared, its number needs no text of its own.
+#[test]
+fn a_place_in_a_status_list_costs_minting_no_allocation() {
+    let der = SigningKey::generate(Algorithm::Es256).expect("key");
+    let key = SigningKey::from_der(Algorithm::Es256, &der).expect("key");
+    let uri = Arc::from("https://auth.example/status/0123456789abcdef-6b49d200-0");
+    let status = Some(StatusReference { uri, index: u32::MAX });
+    let checked = Draft { status, ..draft() }.check(&limits(), NOW).expect("checked");
+    mint(&checked, &key, Jti([0; 16]), NOW).expect("minted");
+    let info = count(|| drop(mint(&checked, &key, Jti([7; 16]), NOW).expect("minted")));
+    assert_eq!(info.count_total, 2, "the claims, the token");
 }
 
 #[test]

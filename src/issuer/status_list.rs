@@ -1,4 +1,4 @@
-//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-17).
+//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-20).
 //!
 //! The lists are written from the log that the feed publishes, never from a record of their own, so the two cannot
 //! disagree; `manual::status_list` says why they are as they are.
@@ -95,7 +95,8 @@ pub(super) struct StatusLists {
 /// What is served.
 #[derive(Debug, Default)]
 struct Published {
-    documents: HashMap<String, Document>,
+    /// `None`: there is such a list, and nothing to sign it with.
+    documents: HashMap<String, Option<Document>>,
     aggregation: Option<Document>,
     /// When, and up to which number of the log.
     at: UnixSeconds,
@@ -161,13 +162,17 @@ impl Issuer {
     /// The list of this name; `None` if there is none, or none any more.
     ///
     /// # Errors
-    /// `Unavailable` if the log of revocations is not complete.
+    /// `Unavailable` if the log of revocations is not complete, or there is no key to sign with.
     pub fn status_list(&self, name: &str) -> Result<Option<Document>, OAuthError> {
         let published = self.status_lists.published.load();
         if published.is_broken {
             return Err(OAuthError::Unavailable(UnavailableReason::StateFull, RETRY_AFTER));
         }
-        Ok(published.documents.get(name).cloned())
+        match published.documents.get(name) {
+            Some(None) => Err(OAuthError::Unavailable(UnavailableReason::NoKey, RETRY_AFTER)),
+            Some(document) => Ok(document.clone()),
+            None => Ok(None),
+        }
     }
 
     /// The addresses of all lists (section 9.3); `None` while it is off.
@@ -252,9 +257,9 @@ impl Issuer {
                 Some(key) if list.is_due(&terms) => list.sign(&terms, key),
                 _ => {}
             }
-            if let Some(document) = list.document() {
-                documents.insert(id.to_string(), document.clone());
-            }
+            // Without a key the one before is not shown: it might say VALID of what is not.
+            let document = list.document().filter(|_| !list.is_due(&terms)).cloned();
+            documents.insert(id.to_string(), document);
             addresses.push(uri);
         }
         let aggregation = Some(aggregation(&addresses, ttl_seconds));
@@ -274,7 +279,11 @@ impl Builder {
     fn read_log(&mut self, feed: &crate::store::feed::Feed, now: UnixSeconds) -> Option<Marks> {
         let mut new = Marks::default();
         loop {
-            let page = feed.page(self.to, PAGE_ENTRIES, now).ok()?;
+            let Ok(page) = feed.page(self.to, PAGE_ENTRIES, now) else {
+                // What was read of it is not judged by now, so all of it is new next time.
+                self.to = 0;
+                return None;
+            };
             for change in &page.entries {
                 new.note(change);
                 self.marks.note(change);

@@ -29,6 +29,10 @@ entries_max = 1234
 header_timeout = "3s"
 [compatibility]
 password_grant = true
+[status_list]
+audiences = ["https://api.example", "files"]
+ttl = "9s"
+entries_max = 2000
 "#;
     let path = scratch.write("mintgate.toml", text);
     let config = load(&path, &Inputs::default()).expect("valid").config;
@@ -39,6 +43,10 @@ password_grant = true
     assert_eq!(issuer.grant.lifetimes.idle.as_secs(), 3_600);
     assert_eq!(issuer.grant.retry.window.as_secs(), 7);
     assert!(issuer.password_grant);
+    let lists = &issuer.status_list;
+    assert_eq!(lists.audiences.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["https://api.example", "files"]);
+    assert_eq!((lists.ttl.as_secs(), lists.entries_max), (9, 2_000));
+    assert!(settings::memory_in_words(&config).contains("status lists at most"), "the worst case counts them");
     let keys = settings::keys(&config);
     assert_eq!(keys.rotate_every.as_secs(), 3 * 86_400);
     assert_eq!(keys.publish_ahead.as_secs(), 7_200);

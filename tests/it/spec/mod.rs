@@ -9,6 +9,7 @@ mod metadata;
 mod refresh_rotation;
 mod revocation;
 mod revocation_feed;
+mod status_list;
 mod token_endpoint;
 mod token_format;
 mod verification;
