@@ -1,5 +1,6 @@
 mod clients;
 mod config;
+mod doctor;
 mod keys;
 mod token;
 mod users;
