@@ -29,7 +29,7 @@ use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed;
 use crate::store::shards::{NoJournal, Shards};
-use crate::store::{Figures, Health, Pending, Settings, Spent, Store};
+use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store};
 use log::{Log, unreadable};
 use queue::Queue;
 use record::{Key, Unreadable, open_record};
@@ -256,6 +256,10 @@ impl Store for EmbeddedStore {
             self.queue.settled().await?;
             Ok(spent)
         })
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.shards.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {

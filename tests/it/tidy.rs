@@ -131,6 +131,7 @@ const THEMES: &[(&str, &str)] = &[
     ("fuzz", "strange bytes into every parser"),
     ("h2", "HTTP/2 on the wire"),
     ("crash", "kill -9 and broken disks"),
+    ("clock", "a clock that goes back, against every story"),
     ("algorithms", "every algorithm, from generation to verification"),
 ];
 
