@@ -58,7 +58,8 @@ func NewAuth(ctx context.Context) (*Auth, error) {
 		HTTPTimeout:       5 * time.Second,
 		RefreshInterval:   5 * time.Minute,
 		RefreshUnknownKID: rate.NewLimiter(rate.Every(5*time.Second), 1),
-		RateLimitWaitMax:  time.Millisecond, // an invented key is refused at once, not held
+		// Less than the cool-down, so that one request at most is held for it; it bounds the fetch as well.
+		RateLimitWaitMax: 4 * time.Second,
 	})
 	if err != nil {
 		return nil, err

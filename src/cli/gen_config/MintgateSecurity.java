@@ -84,7 +84,7 @@ public class MintgateSecurity {
             try {
                 return keys.get(selector, context);
             } catch (RateLimitReachedException error) {
-                return List.of(); // another invented key: 401, where Spring would answer 500
+                return List.of(); // one more invented key: a refusal, where Spring would throw
             }
         }));
         // RFC 9068 section 4: an ID token, or a list that the same issuer signed, is no access token.

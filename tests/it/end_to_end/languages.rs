@@ -66,7 +66,7 @@ impl Running {
     fn passes(&self, token: &str, why: &str) {
         let answer = self.with_token(token);
         assert_eq!(answer.status, 200, "{}: {why}: {}\n{}", self.name, answer.text(), self.log());
-        assert_eq!(answer.json()["subject"], peek(token).1["sub"], "{}", self.name);
+        assert_eq!(subject(&answer), peek(token).1["sub"], "{}", self.name);
     }
 
     fn refuses(&self, token: &str, why: &str) {
@@ -83,6 +83,14 @@ fn challenge(answer: &Answer) -> String {
     let [one] = all[..] else { panic!("one challenge, not {all:?}") };
     assert!(one == "Bearer" || one.starts_with("Bearer "), "{one}");
     one.split("error=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// Who the example thinks is asking; some send their answer in chunks, with the lengths between.
+fn subject(answer: &Answer) -> Value {
+    let text = answer.text();
+    let object = text.find('{').zip(text.rfind('}')).map(|(from, to)| &text[from..=to]).unwrap_or_default();
+    let body: Value = serde_json::from_str(object).unwrap_or_else(|error| panic!("{error}: {text}"));
+    body["subject"].clone()
 }
 
 impl Trial {
@@ -128,7 +136,7 @@ impl Trial {
             let bearer = format!("Bearer {good}");
             let lies = [("X-Auth-Subject", "root"), ("X_Auth_Subject", "root"), ("Remote-User", "root")];
             let answer = running.ask(&[&lies[..], &[("Authorization", bearer.as_str())]].concat());
-            assert_eq!((answer.status, &answer.json()["subject"]), (200, &Value::from("svc")), "{}", running.name);
+            assert_eq!((answer.status, subject(&answer)), (200, Value::from("svc")), "{}", running.name);
             assert_eq!(running.ask(&lies).status, 401, "{}", running.name);
             "ignored".to_owned()
         });
@@ -146,7 +154,7 @@ impl Trial {
             let fetched = key_set_requests(server) - before;
             println!("{}: 20 invented keys, the key set fetched {fetched} times", running.name);
             // One or two of its own, and one for its age, or for another example's.
-            assert!(fetched <= 4, "{}: {fetched} fetches", running.name);
+            assert!(fetched <= 3, "{}: {fetched} fetches", running.name);
             "fetches bounded".to_owned()
         });
     }

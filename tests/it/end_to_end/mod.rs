@@ -5,6 +5,7 @@ mod command_line;
 mod configuration;
 mod crash;
 mod disk;
+mod languages;
 mod open_files;
 mod operation;
 mod outside_libraries;

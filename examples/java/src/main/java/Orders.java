@@ -50,10 +50,9 @@ public final class Orders {
         // RFC 9068 section 4: an ID token, or a list that the same issuer signed, is no access token.
         processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType(TYPE)));
         DefaultJWTClaimsVerifier<SecurityContext> claims = new DefaultJWTClaimsVerifier<>(
-                Set.of(AUDIENCE),
+                AUDIENCE,
                 new JWTClaimsSet.Builder().issuer(ISSUER).build(),
-                Set.of("sub", "exp", "iat", "jti", "client_id"),
-                Set.of());
+                Set.of("sub", "exp", "iat", "jti", "client_id"));
         claims.setMaxClockSkew(5);
         processor.setJWTClaimsSetVerifier(claims);
     }

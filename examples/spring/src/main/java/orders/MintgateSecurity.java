@@ -4,6 +4,7 @@ import com.nimbusds.jose.JOSEObjectType;
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.jwk.source.RateLimitReachedException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
@@ -79,7 +80,13 @@ public class MintgateSecurity {
         Set<JWSAlgorithm> algorithms =
                 jwt.getJwsAlgorithms().stream().map(JWSAlgorithm::parse).collect(Collectors.toSet());
         DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
-        processor.setJWSKeySelector(new JWSVerificationKeySelector<>(algorithms, keys));
+        processor.setJWSKeySelector(new JWSVerificationKeySelector<>(algorithms, (selector, context) -> {
+            try {
+                return keys.get(selector, context);
+            } catch (RateLimitReachedException error) {
+                return List.of(); // one more invented key: a refusal, where Spring would throw
+            }
+        }));
         // RFC 9068 section 4: an ID token, or a list that the same issuer signed, is no access token.
         processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType(typ)));
         processor.setJWTClaimsSetVerifier((claims, context) -> { }); // the validators below do that
