@@ -1,5 +1,7 @@
 //! `mintgate gen-config`: working configuration for those who protect a route with mintgate.
 
+mod service;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hyper::header::HeaderName;
@@ -33,6 +35,20 @@ pub enum Target {
     Apache,
     /// The script that `apache` loads
     ApacheLua,
+    /// Django REST framework: an authentication class, a permission class
+    Drf,
+    /// Express: a middleware that follows the revocation feed
+    Express,
+    /// Go: a middleware for net/http
+    Go,
+    /// Spring Boot: application.yml; it needs the class of `spring-java`
+    Spring,
+    /// The class that `spring` needs
+    SpringJava,
+    /// Rust: a whole service with the verifier library, which follows the revocation feed
+    Rust,
+    /// Variables for a service that reads its environment
+    Env,
 }
 
 impl Target {
@@ -48,6 +64,13 @@ impl Target {
             Self::Apache => include_str!("gen_config/apache.conf"),
             Self::ApacheLua => include_str!("gen_config/apache.lua"),
             Self::Envoy => include_str!("gen_config/envoy.yaml"),
+            Self::Drf => include_str!("gen_config/drf.py"),
+            Self::Express => include_str!("gen_config/express.mjs"),
+            Self::Go => include_str!("gen_config/mintgate.go"),
+            Self::Spring => include_str!("gen_config/spring.yml"),
+            Self::SpringJava => include_str!("gen_config/MintgateSecurity.java"),
+            Self::Rust => include_str!("gen_config/orders.rs.template"),
+            Self::Env => include_str!("gen_config/env.sh"),
         }
     }
 }
@@ -63,7 +86,7 @@ pub struct Args {
     /// The scope the route demands
     #[arg(long, value_name = "SCOPE", default_value = "")]
     pub scope: String,
-    /// Where the proxy reaches mintgate; the default is the public listener
+    /// Where the proxy or service reaches mintgate; the default is the public listener for a proxy, the issuer for a service
     #[arg(long, value_name = "ADDR")]
     pub gateway: Option<String>,
     /// Where the proxy listens
@@ -140,6 +163,9 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    if let Some(own) = service::values(args, config, &audience, &scope)? {
+        values.extend(own);
+    }
     let names = &config.verify.headers;
     for (what, header) in
         [("subject", &names.subject), ("client", &names.client), ("scope", &names.scope), ("expires", &names.expires)]

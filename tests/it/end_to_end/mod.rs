@@ -7,6 +7,7 @@ mod configuration;
 mod crash;
 mod disk;
 mod haproxy_keys;
+mod languages;
 mod open_files;
 mod operation;
 mod outside_libraries;
