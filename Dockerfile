@@ -7,6 +7,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY tests tests
 COPY benches benches
+COPY examples examples
 RUN cargo build --release --locked --bin mintgate \
  && mkdir -p /out/etc/mintgate \
  && cp target/release/mintgate /out/mintgate

@@ -3,8 +3,10 @@
 //! [`Gateway::assemble`] builds everything that can fail before anything listens; [`Gateway::serve`] runs until it is told
 //! to stop, then drains.
 
+mod census;
 pub mod door;
 pub mod settings;
+mod status;
 mod watch;
 
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use crate::issuer::{Issuer, Parts};
 use crate::keys::keyring::KeyringError;
 use crate::keys::{Keyring, rotator};
 use crate::protocol::time::UnixSeconds;
+use crate::store::allotted::Allotments;
 use crate::store::embedded::OpenError;
 use crate::store::{EmbeddedStore, MemoryStore, Store};
 use crate::telemetry::log::Log;
@@ -75,6 +78,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why it does not open.
         error: OpenError,
+    },
+    /// The places in status lists.
+    #[error("{path}: {error}")]
+    StatusLists {
+        /// The directory.
+        path: PathBuf,
+        /// Why it cannot be read.
+        error: std::io::Error,
     },
     /// No randomness.
     #[error(transparent)]
@@ -126,6 +137,7 @@ impl Gateway {
         let now = clock.now();
         let metrics = Metrics::new(now);
         let keyring = Arc::new(Keyring::load(&settings::keys(&config))?);
+        census::recall(keyring.census(), &config.state.directory, now);
         let tls = settings::tls(&config).map(Tls::load).transpose()?.map(Arc::new);
         let directory = Arc::new(FileDirectory::new(config.users.file.clone(), current.users.clone()));
         let store = open_store(&config, now).await?;
@@ -142,6 +154,12 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
         }));
+        if settings::sync(&config).is_some() {
+            let directory = config.state.directory.join("status_lists");
+            issuer
+                .keep_allotments(Allotments::new(directory.clone()))
+                .map_err(|error| StartError::StatusLists { path: directory, error })?;
+        }
         let listen =
             |name, address: SocketAddr| bind(address).map_err(|error| StartError::Listen { name, address, error });
         let public = listen("public", config.listen.public)?;
@@ -186,6 +204,7 @@ impl Gateway {
     /// 2. The public listener drains; what is under way is answered.
     /// 3. The admin listener closes, last, so that probes see the end.
     pub async fn serve(self, log: Arc<Log>) {
+        let (keyring, clock) = (Arc::clone(&self.keyring), Arc::clone(&self.clock));
         let (stop_tasks, tasks_stop) = signal::channel(false);
         let (stopping, is_stopping) = signal::channel(false);
         let (stop_public, public_stops) = signal::channel(false);
@@ -211,13 +230,10 @@ impl Gateway {
         );
         let public = tokio::spawn(server(self.public, self.tls.clone(), "public", &limits).serve(public, public_stops));
         let admin = tokio::spawn(server(self.admin, None, "admin", &few).serve(admin, admin_stops));
-        let rotation = rotator::run(
-            Arc::clone(&self.keyring),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.entropy),
-            tasks_stop.clone(),
-        );
+        let entropy = Arc::clone(&self.entropy);
+        let rotation = rotator::run(Arc::clone(&keyring), Arc::clone(&clock), entropy, tasks_stop.clone());
         let rotation = tokio::spawn(rotation);
+        let status = tokio::spawn(status::run(Arc::clone(&self.issuer), tasks_stop.clone()));
         let watch = watch::Watch {
             current: self.current,
             inputs: self.inputs,
@@ -246,8 +262,10 @@ impl Gateway {
             tracing::info!(cut_off = drained.cut_off, "drained");
         }
         let _ = stop_tasks.send(true);
+        let _ = status.await;
         let _ = rotation.await;
         let _ = watch.await;
+        census::save(keyring.census(), &self.config.state.directory, clock.now());
         let _ = stop_admin.send(true);
         let _ = admin.await;
         door::remove(&self.config.state.directory);

@@ -108,6 +108,7 @@ impl Watch {
         }
         let config = &fresh.loaded.config;
         self.issuer.reload(settings::issuer(config), fresh.registry.clone());
+        self.keyring.census().configure(settings::keys(config).census);
         self.directory.replace(fresh.users.clone());
         tracing::info!(changes = differences.len(), "reloaded");
         self.current = fresh;

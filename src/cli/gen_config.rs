@@ -1,5 +1,7 @@
 //! `mintgate gen-config`: working configuration for those who protect a route with mintgate.
 
+mod service;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hyper::header::HeaderName;
@@ -23,10 +25,30 @@ pub enum Target {
     Caddy,
     /// Envoy with ext_authz over HTTP
     Envoy,
+    /// Traefik with ForwardAuth
+    Traefik,
+    /// Kong with a pre-function that asks
+    Kong,
+    /// Istio: its sidecars verify by themselves
+    Istio,
     /// Apache; it loads the script of `apache-lua`
     Apache,
     /// The script that `apache` loads
     ApacheLua,
+    /// Django REST framework: an authentication class, a permission class
+    Drf,
+    /// Express: a middleware that follows the revocation feed
+    Express,
+    /// Go: a middleware for net/http
+    Go,
+    /// Spring Boot: application.yml; it needs the class of `spring-java`
+    Spring,
+    /// The class that `spring` needs
+    SpringJava,
+    /// Rust: a whole service with the verifier library, which follows the revocation feed
+    Rust,
+    /// Variables for a service that reads its environment
+    Env,
 }
 
 impl Target {
@@ -35,10 +57,20 @@ impl Target {
             Self::Nginx => include_str!("gen_config/nginx.conf"),
             Self::Haproxy => include_str!("gen_config/haproxy.cfg"),
             Self::HaproxyLua => include_str!("gen_config/haproxy.lua"),
+            Self::Traefik => include_str!("gen_config/traefik.yaml"),
+            Self::Kong => include_str!("gen_config/kong.yaml"),
+            Self::Istio => include_str!("gen_config/istio.yaml"),
             Self::Caddy => include_str!("gen_config/Caddyfile"),
             Self::Apache => include_str!("gen_config/apache.conf"),
             Self::ApacheLua => include_str!("gen_config/apache.lua"),
             Self::Envoy => include_str!("gen_config/envoy.yaml"),
+            Self::Drf => include_str!("gen_config/drf.py"),
+            Self::Express => include_str!("gen_config/express.mjs"),
+            Self::Go => include_str!("gen_config/mintgate.go"),
+            Self::Spring => include_str!("gen_config/spring.yml"),
+            Self::SpringJava => include_str!("gen_config/MintgateSecurity.java"),
+            Self::Rust => include_str!("gen_config/orders.rs.template"),
+            Self::Env => include_str!("gen_config/env.sh"),
         }
     }
 }
@@ -54,7 +86,7 @@ pub struct Args {
     /// The scope the route demands
     #[arg(long, value_name = "SCOPE", default_value = "")]
     pub scope: String,
-    /// Where the proxy reaches mintgate; the default is the public listener
+    /// Where the proxy or service reaches mintgate; the default is the public listener for a proxy, the issuer for a service
     #[arg(long, value_name = "ADDR")]
     pub gateway: Option<String>,
     /// Where the proxy listens
@@ -131,6 +163,9 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    if let Some(own) = service::values(args, config, &audience, &scope)? {
+        values.extend(own);
+    }
     let names = &config.verify.headers;
     for (what, header) in
         [("subject", &names.subject), ("client", &names.client), ("scope", &names.scope), ("expires", &names.expires)]
@@ -139,11 +174,29 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
         values.push((format!("{what}_lower"), header.as_str().to_owned()));
         values.push((format!("{what}_variable"), header.as_str().replace('-', "_")));
     }
+    values.push(("mesh_sent".to_owned(), sent.join(", ")));
+    values.extend(mesh(&config.issuer, &audience, &scope).map(|(name, value)| (name.to_owned(), value)));
     let mut text = args.target.template().to_owned();
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &value);
     }
     Ok(text)
+}
+
+/// What a mesh needs that verifies by itself, as strings in YAML, which are those of JSON.
+fn mesh(issuer: &str, audience: &str, scope: &Scope) -> [(&'static str, String); 5] {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let condition =
+        |token: &str| format!("        - {{ key: \"request.auth.claims[scope]\", values: [{}] }}\n", quoted(token));
+    let conditions: String = scope.as_str().split(' ').filter(|token| !token.is_empty()).map(condition).collect();
+    let when = if conditions.is_empty() { conditions } else { format!("      when:\n{conditions}") };
+    [
+        ("issuer_quoted", quoted(issuer)),
+        ("jwks_quoted", quoted(&format!("{}/jwks.json", issuer.trim_end_matches('/')))),
+        ("audience_quoted", quoted(audience)),
+        ("principals_quoted", quoted(&format!("{issuer}/*"))),
+        ("istio_scopes", when),
+    ]
 }
 
 /// An address a proxy on the same machine can connect to.

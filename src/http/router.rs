@@ -9,7 +9,7 @@ use crate::ambient::Clock;
 use crate::http::endpoint::{self, Answered};
 use crate::http::limits::BodyLimits;
 use crate::http::{Handler, Peer, Request, respond};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, STATUS_LISTS_PATH};
 use crate::protocol::metadata::well_known_path;
 use crate::telemetry::log::RequestLine;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
@@ -33,6 +33,10 @@ pub enum Route {
     OpenidMetadata,
     /// `GET /revocations`
     Revocations,
+    /// `GET /status`
+    StatusLists,
+    /// `GET /status/{list}`
+    StatusList,
     /// `/verify`, by any method
     Verify,
     /// Everything else.
@@ -40,7 +44,7 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Token,
         Self::Login,
         Self::Revoke,
@@ -49,6 +53,8 @@ impl Route {
         Self::OauthMetadata,
         Self::OpenidMetadata,
         Self::Revocations,
+        Self::StatusLists,
+        Self::StatusList,
         Self::Verify,
         Self::Unknown,
     ];
@@ -65,6 +71,8 @@ impl Route {
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
             Self::OpenidMetadata => "/.well-known/openid-configuration",
             Self::Revocations => "/revocations",
+            Self::StatusLists => STATUS_LISTS_PATH,
+            Self::StatusList => "/status/{list}",
             Self::Verify => "/verify",
             Self::Unknown => "unknown",
         }
@@ -75,7 +83,13 @@ impl Route {
         match self {
             Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
             Self::Verify => "*",
-            Self::Revocations | Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
+            Self::Revocations
+            | Self::StatusLists
+            | Self::StatusList
+            | Self::Jwks
+            | Self::OauthMetadata
+            | Self::OpenidMetadata
+            | Self::Unknown => "GET, HEAD",
         }
     }
 
@@ -108,7 +122,7 @@ pub struct Shared {
     prefix: String,
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
-    counted: [(Route, RouteMetrics); 10],
+    counted: [(Route, RouteMetrics); 12],
 }
 
 impl Public {
@@ -135,6 +149,7 @@ impl Shared {
         };
         match path {
             "/.well-known/jwks.json" => Route::Jwks,
+            _ if endpoint::status::list_name(path).is_some() => Route::StatusList,
             _ if path.starts_with(endpoint::verify::BY_POLICY) => Route::Verify,
             _ => Route::ALL.into_iter().find(|route| route.template() == path).unwrap_or(Route::Unknown),
         }
@@ -149,9 +164,11 @@ impl Shared {
             Route::Login => endpoint::login::post(self, request, peer).await,
             Route::Revoke => endpoint::revoke::post(self, request, peer).await,
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
-            Route::Jwks => endpoint::jwks::get(self, &request),
+            Route::Jwks => endpoint::jwks::get(self, &request, peer),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
-            Route::Revocations => endpoint::revocations::get(self, &request),
+            Route::Revocations => endpoint::revocations::get(self, &request, peer),
+            Route::StatusLists => endpoint::status::aggregation(self, &request).await,
+            Route::StatusList => endpoint::status::list(self, &request).await,
             Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::issuer::documents::value;
 use crate::issuer::{Document, Issuer, RETRY_AFTER};
-use crate::keys::{KeyState, SigningKey};
+use crate::keys::{KeySet, KeyState, SigningKey};
 use crate::protocol::base64url;
 use crate::protocol::error::{OAuthError, UnavailableReason};
 use crate::protocol::time::UnixSeconds;
@@ -81,17 +81,10 @@ impl Issuer {
     /// `Unavailable` if the log is not complete, or there is no key to sign with.
     pub fn revocations(&self, since: u64) -> Result<Document, OAuthError> {
         let unavailable = |reason| OAuthError::Unavailable(reason, RETRY_AFTER);
-        let now = self.clock.now();
+        let now = self.now();
         let keys = self.keyring.peek();
         // 1
-        let tainted = keys.records().iter().filter(|record| record.state == KeyState::Tainted);
-        let cut_off = tainted.map(|record| {
-            // None of its tokens outlives this, and none that names it is good, whatever date it bears.
-            let ends_at = record.ended_at.unwrap_or(now).after(std::time::Duration::from_secs(record.lifetime_seconds));
-            let ends_at = ends_at.after(crate::token::verify::LEEWAY_MAX);
-            Change::MoveEpoch { of: EpochOf::Key(record.id.clone()), not_before: ends_at, ends_at }
-        });
-        self.feed.append(&cut_off.collect::<Vec<_>>(), now);
+        self.note_tainted_keys(&keys, now);
         // 2
         let state = (self.feed.latest(), keys.serial());
         if let Some(document) = self.ready.find(state, since, now) {
@@ -105,6 +98,18 @@ impl Issuer {
         let document = wrap(text);
         self.ready.keep(state, since, now, &document);
         Ok(document)
+    }
+
+    /// Puts the keys that are tainted into the log, unless they are in it.
+    pub(super) fn note_tainted_keys(&self, keys: &KeySet, now: UnixSeconds) {
+        let tainted = keys.records().iter().filter(|record| record.state == KeyState::Tainted);
+        let cut_off = tainted.map(|record| {
+            // None of its tokens outlives this, and none that names it is good, whatever date it bears.
+            let ends_at = record.ended_at.unwrap_or(now).after(std::time::Duration::from_secs(record.lifetime_seconds));
+            let ends_at = ends_at.after(crate::token::verify::LEEWAY_MAX);
+            Change::MoveEpoch { of: EpochOf::Key(record.id.clone()), not_before: ends_at, ends_at }
+        });
+        self.feed.append(&cut_off.collect::<Vec<_>>(), now);
     }
 }
 

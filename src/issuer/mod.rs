@@ -3,6 +3,7 @@
 //! Everything that does something happens here, in one order: **refuse first; sign and hold; commit; release.** A
 //! signer that fails burns no refresh token, and nothing signed leaves before its change is lasting.
 
+mod census;
 mod commit;
 mod documents;
 mod feed;
@@ -11,6 +12,7 @@ mod login;
 mod order;
 mod readiness;
 mod revoke;
+mod status_list;
 mod token;
 mod verify;
 
@@ -42,10 +44,12 @@ use crate::user::directory::Directory;
 use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
+pub use census::Caller;
 pub use documents::{Document, Documents};
 pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
+pub use status_list::{STATUS_LIST_TYP, STATUS_LISTS_PATH, StatusListSettings};
 pub use verify::{
     Asked, Demand, Identity, IdentityHeaders, Invalid, Misconfigured, Shown, Verdict, VerifySettings, cookie_name,
     identity_header,
@@ -53,6 +57,9 @@ pub use verify::{
 
 /// How long a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest a client is told to wait for the clock: it may be set right at any moment.
+const CLOCK_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -69,6 +76,8 @@ pub struct Settings {
     pub password_grant: bool,
     /// How `/verify` works.
     pub verify: Arc<VerifySettings>,
+    /// Who has status lists, and how.
+    pub status_list: Arc<StatusListSettings>,
 }
 
 /// The parts an authority is made of.
@@ -114,6 +123,7 @@ pub struct Issuer {
     verdicts: verify::Verdicts,
     feed: Arc<Feed>,
     ready: feed::Ready,
+    status_lists: status_list::StatusLists,
 }
 
 /// One request's form and credentials.
@@ -146,6 +156,7 @@ impl Issuer {
             feed: Arc::clone(published.feed()),
             store: Arc::new(published),
             ready: feed::Ready::default(),
+            status_lists: status_list::StatusLists::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             metrics: parts.metrics,
@@ -194,6 +205,12 @@ impl Issuer {
     #[must_use]
     pub fn client_count(&self) -> usize {
         self.clients.load().len()
+    }
+
+    /// The time to decide with: never earlier than one that was decided with before. Nothing here asks the clock itself,
+    /// or a clock set back would revive what has ended, and date a revocation before what it is to end.
+    fn now(&self) -> UnixSeconds {
+        self.store.read_clock(self.clock.now()).time
     }
 
     /// Which client asks (RFC 6749 section 2.3).
@@ -251,6 +268,11 @@ impl Issuer {
 /// What a store's failure means on the wire: 503, never `invalid_grant`, on which clients throw their session away.
 fn unavailable(error: StoreError) -> OAuthError {
     OAuthError::Unavailable(error.reason(), RETRY_AFTER)
+}
+
+/// How long to wait for a clock that is `behind`.
+fn wait_for_clock(behind: Duration) -> OAuthError {
+    OAuthError::Unavailable(UnavailableReason::ClockBehind, behind.min(CLOCK_WAIT_MAX))
 }
 
 /// No random bytes: 503, never a weak token.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
-use crate::store::{Figures, Health, Pending, Spent, Store};
+use crate::store::{Figures, Health, Pending, Reading, Spent, Store};
 
 /// Bits of a number below the second of the start: a million revocations a second before two runs could meet. What is
 /// above leaves every number a safe integer in JSON (RFC 8259 section 6) for centuries.
@@ -238,6 +238,10 @@ impl Store for Published {
 
     fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent> {
         self.engine.spend(space, id, ends_at, now)
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.engine.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {

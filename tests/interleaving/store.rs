@@ -1,6 +1,6 @@
 //! `crate::store` as the files under test see it.
 
-pub use mintgate::store::{Figures, Health, Settings, Spent, StoreError};
+pub use mintgate::store::{Figures, Health, Reading, Settings, Spent, StoreError};
 
 pub mod embedded;
 #[allow(dead_code)]

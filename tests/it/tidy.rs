@@ -109,6 +109,20 @@ const BANNED: &[(&str, &str, &[&str])] = &[
     ("Instant::now", "only ambient/ reads the clock", &["src/ambient/clock.rs", "src/telemetry/"]),
     ("getrandom::", "only ambient/ draws randomness", &["src/ambient/entropy.rs"]),
     ("SystemRandom::new", "only ambient/ draws randomness", &["src/ambient/entropy.rs"]),
+    (
+        "self.clock.now()",
+        "an endpoint decides with the time that never goes back: Issuer::now",
+        &[
+            "src/issuer/mod.rs",
+            "src/issuer/commit.rs",
+            "src/issuer/readiness.rs",
+            "src/issuer/census.rs",
+            "src/issuer/status_list.rs",
+            "src/app/",
+            "src/keys/",
+            "src/verifier.rs",
+        ],
+    ),
     ("Header::default()", "jsonwebtoken's default algorithm is HS256", &[]),
     ("Validation::default()", "jsonwebtoken's default algorithm is HS256", &[]),
     ("println!", "cli/output.rs is the only printer", &["src/cli/output.rs"]),
@@ -127,8 +141,11 @@ const THEMES: &[(&str, &str)] = &[
     ("attacks", "tokens that every door refuses"),
     ("vectors", "public test vectors"),
     ("oracle", "another library's verdict"),
+    ("differential", "other libraries' verdicts on every case, and the causes of all differences"),
+    ("fuzz", "strange bytes into every parser"),
     ("h2", "HTTP/2 on the wire"),
     ("crash", "kill -9 and broken disks"),
+    ("clock", "a clock that goes back, against every story"),
     ("algorithms", "every algorithm, from generation to verification"),
 ];
 

@@ -1,7 +1,6 @@
 //! Real proxies with the configuration that `mintgate gen-config` prints, in front of an application that tells what it
 //! was sent. Each cell of the matrix in docs/verifiers.md comes from here.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,17 +9,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mintgate::keys::SigningKey;
-use mintgate::protocol::algorithm::Algorithm;
-use mintgate::protocol::base64url;
-use serde_json::{Value, json};
-
 use crate::support::http::{Answer, peek, post_form, send};
+use crate::support::matrix::{self, AUDIENCE, Row, bent_tokens, installed};
 use crate::support::server::{Server, run, stderr, stdout, until};
 use crate::support::temp::TempDir;
-use crate::support::tokens::{TestKey, good_claims, sign_text};
 
-const AUDIENCE: &str = "https://api.example";
 /// Where Debian keeps them.
 const APACHE_MODULES: &str = "/usr/lib/apache2/modules";
 
@@ -68,12 +61,6 @@ impl Proxy {
             Self::Envoy => packages().or_else(|| installed("envoy")),
         }
     }
-}
-
-fn installed(name: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let beside = [PathBuf::from("/usr/sbin")];
-    std::env::split_paths(&folders).chain(beside).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// A running proxy, ended by its own id.
@@ -255,34 +242,8 @@ fn sent(answer: &Answer, name: &str) -> Vec<String> {
 
 /// A gateway whose rotations take two seconds, and its one client's secret.
 fn gateway() -> (Server, String) {
-    let mut secret = String::new();
-    let server = Server::lasting_with(
-        |text| text.replace("[keys]\n", "[keys]\npublish_ahead = \"2s\"\n"),
-        |config| {
-            let added = run(&[
-                "clients",
-                "add",
-                "svc",
-                "--grant",
-                "client_credentials",
-                "--scope",
-                "read write",
-                "--audience",
-                AUDIENCE,
-                "--json",
-                "--config",
-                config,
-            ]);
-            assert!(added.status.success(), "{}", stderr(&added));
-            let added: Value = serde_json::from_slice(&added.stdout).expect("JSON");
-            secret = added["client_secret"].as_str().expect("a secret").to_owned();
-        },
-    );
-    (server, secret)
+    matrix::gateway("2s", |_| {})
 }
-
-/// One proxy's row: the case, and what was seen.
-type Row = Vec<(&'static str, String)>;
 
 const CASES: [&str; 12] = [
     "good",
@@ -309,8 +270,7 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn token(&self, scope: &str) -> String {
-        let form = [("grant_type", "client_credentials"), ("scope", scope)];
-        post_form(&self.server.url("/token"), Some(("svc", self.secret)), &form).member("access_token")
+        matrix::token(self.server, self.secret, scope)
     }
 
     fn note(&mut self, case: &'static str, seen: String) {
@@ -334,30 +294,12 @@ impl Trial<'_> {
     }
 
     fn bad_tokens(&mut self) {
-        let settings = mintgate::keys::Settings::new(self.server.directory().join("keys"));
-        let keys = mintgate::keys::Keyring::load(&settings).expect("keys").current();
-        let key: &SigningKey = keys.signer(Algorithm::Es256).expect("a signer");
-        let now = mintgate::ambient::Clock::now(&mintgate::ambient::SystemClock::new());
-        let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": key.kid().as_str()});
-        let good = good_claims("http://127.0.0.1:8080", AUDIENCE, "svc", now);
-        let signed = |change: &dyn Fn(&mut Value)| {
-            let mut claims = good.clone();
-            change(&mut claims);
-            sign_text(key, &header.to_string(), claims.to_string().as_bytes())
-        };
-        assert_eq!(self.proxy.with_token(&signed(&|_| {})).status, 200, "what the cases bend is good");
-        let stranger = TestKey::generate(Algorithm::Es256).signing;
-        let none = json!({"alg": "none", "typ": "at+jwt", "kid": key.kid().as_str()});
-        let part = |value: &Value| base64url::encode(value.to_string().as_bytes());
-        let rows = [
-            ("expired", signed(&|claims| claims["exp"] = json!(now.0 - 1))),
-            ("wrong audience", signed(&|claims| claims["aud"] = json!("https://other.example"))),
-            ("wrong issuer", signed(&|claims| claims["iss"] = json!("https://other.example"))),
-            ("foreign key", sign_text(&stranger, &header.to_string(), good.to_string().as_bytes())),
-            ("alg none", format!("{}.{}.", part(&none), part(&good))),
-        ];
-        for (case, token) in rows {
-            self.denied(case, Some(&token), 401, "invalid_token");
+        for (case, token) in bent_tokens(self.server, 1) {
+            match case {
+                "good" => assert_eq!(self.proxy.with_token(&token).status, 200, "what the cases bend is good"),
+                _ if CASES.contains(&case) => self.denied(case, Some(&token), 401, "invalid_token"),
+                _ => assert_eq!(self.proxy.with_token(&token).status, 401, "{case}"),
+            }
         }
     }
 
@@ -530,15 +472,14 @@ fn all_of_them_at_once_over_two_rotations() {
 
 /// The matrix as Markdown; a proxy that is not installed is left out.
 fn matrix() -> (String, bool) {
-    let mut text = format!("| | {} |\n| --- |{}\n", CASES.join(" | "), " --- |".repeat(CASES.len()));
+    let mut text = matrix::head(&CASES);
     let mut complete = true;
     for proxy in PROXIES {
         let Some(row) = row(proxy) else {
             complete = false;
             continue;
         };
-        let cells: Vec<&str> = row.iter().map(|(_, seen)| seen.as_str()).collect();
-        writeln!(text, "| {} | {} |", proxy.name(), cells.join(" | ")).expect("a string");
+        text.push_str(&matrix::line(proxy.name(), row));
     }
     (text, complete)
 }
@@ -552,15 +493,7 @@ fn the_matrix_in_the_docs_is_what_just_ran() {
         println!("skipped: the matrix of docs/verifiers.md needs every proxy");
         return;
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verifiers.md");
-    let text = std::fs::read_to_string(path).expect("docs/verifiers.md");
-    let (head, rest) = text.split_once("<!-- matrix -->\n").expect("a mark");
-    let (written, tail) = rest.split_once("<!-- end -->").expect("a mark");
-    if std::env::var_os("MINTGATE_UPDATE").is_some() {
-        std::fs::write(path, format!("{head}<!-- matrix -->\n{seen}<!-- end -->{tail}")).expect("written");
-    } else {
-        assert_eq!(written, seen, "MINTGATE_UPDATE=1 cargo test --test it proxies writes it anew");
-    }
+    matrix::stands_in_the_document("matrix", &seen);
 }
 
 /// `deploy/recipes` holds what `gen-config` prints for one example.
@@ -577,6 +510,9 @@ fn the_recipes_are_what_gen_config_prints() {
         ("envoy", "envoy/envoy.yaml"),
         ("apache", "apache/mintgate.conf"),
         ("apache-lua", "apache/mintgate.lua"),
+        ("traefik", "traefik/mintgate.yaml"),
+        ("kong", "kong/kong.yaml"),
+        ("istio", "istio/mintgate.yaml"),
     ] {
         let output = run(&[
             "gen-config",

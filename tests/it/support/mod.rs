@@ -5,6 +5,7 @@
 pub mod attacks;
 pub mod disk;
 pub mod http;
+pub mod matrix;
 pub mod scratch;
 pub mod server;
 pub mod temp;
