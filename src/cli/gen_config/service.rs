@@ -57,6 +57,9 @@ fn is_service(target: Target) -> bool {
         | Target::HaproxyLua
         | Target::Caddy
         | Target::Envoy
+        | Target::Traefik
+        | Target::Kong
+        | Target::Istio
         | Target::Apache
         | Target::ApacheLua => false,
     }
