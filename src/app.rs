@@ -3,6 +3,7 @@
 //! [`Gateway::assemble`] builds everything that can fail before anything listens; [`Gateway::serve`] runs until it is told
 //! to stop, then drains.
 
+mod census;
 pub mod door;
 pub mod settings;
 mod status;
@@ -136,6 +137,7 @@ impl Gateway {
         let now = clock.now();
         let metrics = Metrics::new(now);
         let keyring = Arc::new(Keyring::load(&settings::keys(&config))?);
+        census::recall(keyring.census(), &config.state.directory, now);
         let tls = settings::tls(&config).map(Tls::load).transpose()?.map(Arc::new);
         let directory = Arc::new(FileDirectory::new(config.users.file.clone(), current.users.clone()));
         let store = open_store(&config, now).await?;
@@ -202,6 +204,7 @@ impl Gateway {
     /// 2. The public listener drains; what is under way is answered.
     /// 3. The admin listener closes, last, so that probes see the end.
     pub async fn serve(self, log: Arc<Log>) {
+        let (keyring, clock) = (Arc::clone(&self.keyring), Arc::clone(&self.clock));
         let (stop_tasks, tasks_stop) = signal::channel(false);
         let (stopping, is_stopping) = signal::channel(false);
         let (stop_public, public_stops) = signal::channel(false);
@@ -227,12 +230,8 @@ impl Gateway {
         );
         let public = tokio::spawn(server(self.public, self.tls.clone(), "public", &limits).serve(public, public_stops));
         let admin = tokio::spawn(server(self.admin, None, "admin", &few).serve(admin, admin_stops));
-        let rotation = rotator::run(
-            Arc::clone(&self.keyring),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.entropy),
-            tasks_stop.clone(),
-        );
+        let entropy = Arc::clone(&self.entropy);
+        let rotation = rotator::run(Arc::clone(&keyring), Arc::clone(&clock), entropy, tasks_stop.clone());
         let rotation = tokio::spawn(rotation);
         let status = tokio::spawn(status::run(Arc::clone(&self.issuer), tasks_stop.clone()));
         let watch = watch::Watch {
@@ -266,6 +265,7 @@ impl Gateway {
         let _ = status.await;
         let _ = rotation.await;
         let _ = watch.await;
+        census::save(keyring.census(), &self.config.state.directory, clock.now());
         let _ = stop_admin.send(true);
         let _ = admin.await;
         door::remove(&self.config.state.directory);

@@ -26,7 +26,7 @@
 //! | | `ambient` | the only clock, the only randomness, files that are replaced as a whole |
 //! | ground | `protocol` | the RFCs' vocabulary |
 //! | beside | `verifier` | for services in Rust: the gate, a cache of the key set, a follower of the feed; no server in it |
-//! | | `manual` | the long texts: flow, rotation, formats, the revocation feed, divergences |
+//! | | `manual` | the long texts: flow, rotation, formats, the revocation feed, status lists, divergences |
 //!
 //! # The path of a token, in a minute
 //!

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
+use mintgate::keys::census::{Census, Edition, Fetched, Settings, Who};
 use mintgate::keys::{SigningKey, VerifyKey};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Jti, Subject};
 use mintgate::protocol::time::UnixSeconds;
+use mintgate::token::draft::StatusReference;
 use mintgate::token::{Checked, Draft, Limits, Requirements, Typ, mint, verify};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -50,6 +52,19 @@ fn minting_allocates_the_claims_and_the_token() {
         assert_eq!(info.count_total, 2, "{algorithm}: the claims, the token");
         assert_eq!(info.count_current, 0);
     }
+}
+
+/// A place in a status list is written with the other claims: its address is shared, its number needs no text of its own.
+#[test]
+fn a_place_in_a_status_list_costs_minting_no_allocation() {
+    let der = SigningKey::generate(Algorithm::Es256).expect("key");
+    let key = SigningKey::from_der(Algorithm::Es256, &der).expect("key");
+    let uri = Arc::from("https://auth.example/status/0123456789abcdef-6b49d200-0");
+    let status = Some(StatusReference { uri, index: u32::MAX });
+    let checked = Draft { status, ..draft() }.check(&limits(), NOW).expect("checked");
+    mint(&checked, &key, Jti([0; 16]), NOW).expect("minted");
+    let info = count(|| drop(mint(&checked, &key, Jti([7; 16]), NOW).expect("minted")));
+    assert_eq!(info.count_total, 2, "the claims, the token");
 }
 
 #[test]
@@ -96,4 +111,21 @@ fn the_largest_header_costs_little() {
     let info = count(|| assert!(verify(&token, &keys, &requirements, NOW).is_err()));
     println!("{} bytes of token: {} bytes at most", token.len(), info.bytes_max);
     assert!(info.bytes_max < 256 * 1_024, "{}", info.bytes_max);
+}
+
+/// The key set is served from prepared bytes; counting who fetched it must not cost more than that.
+#[test]
+fn a_fetch_by_a_known_verifier_allocates_nothing() {
+    let census = Census::new(Settings::default());
+    let edition = Arc::new(Edition { etag: "\"1\"".to_owned(), kids: Vec::new() });
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    for (query, agent) in [(Some("v=orders-1"), None), (None, Some(&b"nginx/1.22"[..]))] {
+        let fetch = |now| census.note(&Who::of(query, agent, address), Fetched::KeySet(&edition), now);
+        fetch(NOW);
+        let info = count(|| fetch(NOW));
+        assert_eq!(info.count_total, 0);
+        // With the next second it moves to the end of the queue: a node of the queue may be made anew.
+        let info = count(|| fetch(UnixSeconds(NOW.0 + 1)));
+        assert!(info.count_total <= 1 && info.count_current <= 0, "{info:?}");
+    }
 }

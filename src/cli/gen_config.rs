@@ -25,6 +25,12 @@ pub enum Target {
     Caddy,
     /// Envoy with ext_authz over HTTP
     Envoy,
+    /// Traefik with ForwardAuth
+    Traefik,
+    /// Kong with a pre-function that asks
+    Kong,
+    /// Istio: its sidecars verify by themselves
+    Istio,
     /// Apache; it loads the script of `apache-lua`
     Apache,
     /// The script that `apache` loads
@@ -51,6 +57,9 @@ impl Target {
             Self::Nginx => include_str!("gen_config/nginx.conf"),
             Self::Haproxy => include_str!("gen_config/haproxy.cfg"),
             Self::HaproxyLua => include_str!("gen_config/haproxy.lua"),
+            Self::Traefik => include_str!("gen_config/traefik.yaml"),
+            Self::Kong => include_str!("gen_config/kong.yaml"),
+            Self::Istio => include_str!("gen_config/istio.yaml"),
             Self::Caddy => include_str!("gen_config/Caddyfile"),
             Self::Apache => include_str!("gen_config/apache.conf"),
             Self::ApacheLua => include_str!("gen_config/apache.lua"),
@@ -165,11 +174,29 @@ fn render(args: &Args, config: &Config) -> Result<String, Failure> {
         values.push((format!("{what}_lower"), header.as_str().to_owned()));
         values.push((format!("{what}_variable"), header.as_str().replace('-', "_")));
     }
+    values.push(("mesh_sent".to_owned(), sent.join(", ")));
+    values.extend(mesh(&config.issuer, &audience, &scope).map(|(name, value)| (name.to_owned(), value)));
     let mut text = args.target.template().to_owned();
     for (name, value) in values {
         text = text.replace(&format!("{{{{{name}}}}}"), &value);
     }
     Ok(text)
+}
+
+/// What a mesh needs that verifies by itself, as strings in YAML, which are those of JSON.
+fn mesh(issuer: &str, audience: &str, scope: &Scope) -> [(&'static str, String); 5] {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let condition =
+        |token: &str| format!("        - {{ key: \"request.auth.claims[scope]\", values: [{}] }}\n", quoted(token));
+    let conditions: String = scope.as_str().split(' ').filter(|token| !token.is_empty()).map(condition).collect();
+    let when = if conditions.is_empty() { conditions } else { format!("      when:\n{conditions}") };
+    [
+        ("issuer_quoted", quoted(issuer)),
+        ("jwks_quoted", quoted(&format!("{}/jwks.json", issuer.trim_end_matches('/')))),
+        ("audience_quoted", quoted(audience)),
+        ("principals_quoted", quoted(&format!("{issuer}/*"))),
+        ("istio_scopes", when),
+    ]
 }
 
 /// An address a proxy on the same machine can connect to.

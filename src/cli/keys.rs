@@ -4,6 +4,7 @@ mod census;
 mod change;
 mod doctor;
 mod exchange;
+mod haproxy;
 mod look;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -167,6 +168,9 @@ pub struct Export {
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Jwk)]
     format: Format,
+    /// With --format haproxy: keep this directory up to date, a PEM file for each published key and `mintgate.cfg`
+    #[arg(long, value_name = "DIR", conflicts_with = "private")]
+    out: Option<PathBuf>,
 }
 
 /// How a key is written.
@@ -176,6 +180,8 @@ pub enum Format {
     Jwk,
     /// PEM: PKCS#8, or SubjectPublicKeyInfo for a public key
     Pem,
+    /// Every published key as HAProxy reads it: PEM, one for each key id
+    Haproxy,
 }
 
 /// Carries out a command on the configured key directory. `state` is where a running gateway is found, to be asked

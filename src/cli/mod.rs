@@ -4,6 +4,7 @@ pub mod ask;
 pub mod clients;
 pub mod config;
 pub mod dev;
+pub mod doctor;
 pub mod failure;
 pub mod gateway;
 pub mod gen_config;
@@ -88,6 +89,9 @@ enum Command {
     Revoke(revoke::Args),
     /// Print working configuration for a proxy or a service that protects a route with mintgate
     GenConfig(gen_config::Args),
+    /// Look at what others run: does a deployed verifier accept what it must refuse?
+    #[command(subcommand)]
+    Doctor(doctor::Command),
     /// Show what the running gateway remembers
     #[command(subcommand)]
     State(state::Command),
@@ -139,6 +143,7 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Token(command) => token_command(&command, context),
         Command::Revoke(args) => revoke::run(&args, context),
         Command::GenConfig(args) => gen_config::run(&args, context),
+        Command::Doctor(command) => doctor::run(&command, context),
         Command::State(command) => state::run(&command, context),
         Command::HashPassword(arguments) => hash_password::run(arguments, context),
         Command::Health(args) => health::run(&args, context),

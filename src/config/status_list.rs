@@ -28,7 +28,7 @@ pub(crate) fn status_list(reader: &mut Reader<'_>) -> Arc<StatusListSettings> {
         if !(TTL_MIN..=TTL_MAX).contains(ttl) {
             return Err(format!("is out of bounds: {} to {}", format_span(TTL_MIN), format_span(TTL_MAX)));
         }
-        // draft-ietf-oauth-status-list-17, section 5.1: `ttl` is told in seconds.
+        // draft-ietf-oauth-status-list-20, section 5.1: `ttl` is told in seconds.
         if ttl.subsec_nanos() == 0 { Ok(()) } else { Err("is not in whole seconds".to_owned()) }
     });
     let entries_max = reader.take_checked("status_list", "entries_max", standard.entries_max, |entries: &usize| {

@@ -1,4 +1,4 @@
-//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-17).
+//! `GET /status/{list}` and `GET /status`: Token Status Lists (draft-ietf-oauth-status-list-20).
 //!
 //! The lists are written from the log that the feed publishes, never from a record of their own, so the two cannot
 //! disagree; `manual::status_list` says why they are as they are.
@@ -95,7 +95,8 @@ pub(super) struct StatusLists {
 /// What is served.
 #[derive(Debug, Default)]
 struct Published {
-    documents: HashMap<String, Document>,
+    /// `None`: there is such a list, and nothing to sign it with.
+    documents: HashMap<String, Option<Document>>,
     aggregation: Option<Document>,
     /// When, and up to which number of the log.
     at: UnixSeconds,
@@ -126,7 +127,7 @@ impl Issuer {
     /// # Errors
     /// If the directory cannot be read.
     pub fn keep_allotments(&self, allotments: Allotments) -> std::io::Result<()> {
-        let earlier = allotments.load(self.clock.now())?;
+        let earlier = allotments.load(self.now())?;
         let mut builder = self.status_lists.builder.lock().unwrap_or_else(PoisonError::into_inner);
         builder.earlier = earlier;
         builder.written = Some(allotments);
@@ -161,13 +162,17 @@ impl Issuer {
     /// The list of this name; `None` if there is none, or none any more.
     ///
     /// # Errors
-    /// `Unavailable` if the log of revocations is not complete.
+    /// `Unavailable` if the log of revocations is not complete, or there is no key to sign with.
     pub fn status_list(&self, name: &str) -> Result<Option<Document>, OAuthError> {
         let published = self.status_lists.published.load();
         if published.is_broken {
             return Err(OAuthError::Unavailable(UnavailableReason::StateFull, RETRY_AFTER));
         }
-        Ok(published.documents.get(name).cloned())
+        match published.documents.get(name) {
+            Some(None) => Err(OAuthError::Unavailable(UnavailableReason::NoKey, RETRY_AFTER)),
+            Some(document) => Ok(document.clone()),
+            None => Ok(None),
+        }
     }
 
     /// The addresses of all lists (section 9.3); `None` while it is off.
@@ -183,6 +188,7 @@ impl Issuer {
     #[must_use]
     pub fn is_status_list_due(&self, name: Option<&str>) -> bool {
         let published = self.status_lists.published.load();
+        // The clock itself: while it is behind, the time that is decided with stands still, and the lists may not.
         let now = self.clock.now();
         let is_behind = published.to != self.feed.latest() || now.since(published.at).as_secs() >= RENEW_SECONDS;
         let is_missing = match name {
@@ -212,7 +218,7 @@ impl Issuer {
     /// 3. Take over the places that were given away, and write them down.
     /// 4. Judge, sign, publish.
     pub fn build_status_lists(&self) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut builder = self.status_lists.builder.lock().unwrap_or_else(PoisonError::into_inner);
         // 1
         let keys = self.keyring.peek();
@@ -251,9 +257,9 @@ impl Issuer {
                 Some(key) if list.is_due(&terms) => list.sign(&terms, key),
                 _ => {}
             }
-            if let Some(document) = list.document() {
-                documents.insert(id.to_string(), document.clone());
-            }
+            // Without a key the one before is not shown: it might say VALID of what is not.
+            let document = list.document().filter(|_| !list.is_due(&terms)).cloned();
+            documents.insert(id.to_string(), document);
             addresses.push(uri);
         }
         let aggregation = Some(aggregation(&addresses, ttl_seconds));
@@ -273,7 +279,11 @@ impl Builder {
     fn read_log(&mut self, feed: &crate::store::feed::Feed, now: UnixSeconds) -> Option<Marks> {
         let mut new = Marks::default();
         loop {
-            let page = feed.page(self.to, PAGE_ENTRIES, now).ok()?;
+            let Ok(page) = feed.page(self.to, PAGE_ENTRIES, now) else {
+                // What was read of it is not judged by now, so all of it is new next time.
+                self.to = 0;
+                return None;
+            };
             for change in &page.entries {
                 new.note(change);
                 self.marks.note(change);

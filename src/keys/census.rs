@@ -5,6 +5,7 @@
 //! fetch, so anybody can be counted: memory is bounded, and what a stranger can bring about is a delay that is bounded
 //! too (`wait_max`). Pure but for its lock: the time comes in.
 
+pub mod memory;
 pub mod survey;
 
 use std::collections::{BTreeSet, HashMap};

@@ -25,5 +25,8 @@
 //! | RFC 9068 2.2.3 | `roles`, `groups`, `entitlements` | not issued: no personal data by default (section 6) |
 //! | RFC 9068 4 | `typ` may be `application/at+jwt` | accepted on our own gate, never written |
 //! | RFC 9864 | `Ed25519` instead of `EdDSA` | `EdDSA` is written, because many verifiers know only that; both are accepted |
+//! | Token Status List (draft 20) 8.2 | `Content-Encoding` | none: the bits are compressed already. A proxy in front may add one |
+//! | Token Status List (draft 20) 12.4 | decoys | none: the feed says how much was revoked anyway; places are scattered |
+//! | Token Status List (draft 20) 13.3 | unused places are VALID | in this process's lists; in an earlier process's a place nothing is known of is INVALID |
 //! | FAPI 2.0 5.3.2.1 | up to 10 s in the future accepted, over 60 s refused | over 10 s is refused |
 //! | ECDSA | a second valid signature `(r, n - s)` | verifies, as everywhere; the denylist goes by `jti`, never by the token's text |

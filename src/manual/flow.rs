@@ -133,5 +133,9 @@
 //!   public clients nothing proves who presents the token until it is bound to a key (DPoP); for them a window of 0
 //!   closes the hole, at the price that a lost answer logs the user out.
 //!
+//! The exhaustive model of the protocol (`state::model` among the tests) has this thief in it, beside crashes, lost answers and
+//! a clock that is set back: in no schedule does he get a generation of his own, and the first window he misses ends the
+//! family for both.
+//!
 //! What does *not* bound him: the retries of one generation. They only keep one token from being turned into an endless
 //! stream of access tokens within its window.

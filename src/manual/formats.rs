@@ -25,6 +25,7 @@
 //! | `scope` | string | unless empty | scope tokens with one space between them |
 //! | `sid` | string of 22 characters | after a log-in | the family: four bytes say by which hour it has ended, twelve are random |
 //! | `auth_time` | integer | after a log-in | the second the user logged in |
+//! | `status` | object | for an audience with status lists | the token's place in one: [`super::status_list`] |
 //!
 //! Dates are whole seconds since 1970 (NumericDate, RFC 7519 section 2), never with a fraction. ECDSA signatures are
 //! r and s side by side (RFC 7518 section 3.4). An ECDSA signature has a twin (r, n - s) that verifies too, so a token

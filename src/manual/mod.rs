@@ -5,4 +5,5 @@ pub mod feed;
 pub mod flow;
 pub mod formats;
 pub mod rotation;
+pub mod status_list;
 pub mod threats;

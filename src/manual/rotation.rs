@@ -76,6 +76,22 @@
 //! Shortening `publish_ahead` is the one change that needs patience: copies fetched before it were given the longer
 //! permission. Change it, wait for the old `publish_ahead` to pass, then rotate.
 //!
+//! ## Who has seen the key
+//!
+//! The intervals hold for caches that honour the header. Whether all do is not known from arithmetic, so it is counted:
+//! every fetch of the key set notes which edition the verifier holds from then on (200, or 304), by the label that it
+//! gives itself (`?v=NAME`), else by user agent and address. See [`census`](crate::keys::census); `mintgate keys census`
+//! shows it.
+//!
+//! [`plan_with`](crate::keys::plan::plan_with) gets who lacks which prepared key as a fact. A key that is due waits while
+//! a verifier with a label lacks it, `behind_wait_max` at most from the moment it was due; with `behind = "warn"` not at
+//! all. Then it takes over, and the log names whom it leaves behind. `mintgate keys activate` asks the running gateway and
+//! refuses meanwhile, unless `--force`. Three things bound what a stranger can do with invented labels: memory
+//! (`verifiers_max`), the wait, and that nothing urgent waits: neither a taint nor a use without an active key.
+//!
+//! The census is a second belt, not the first: each gateway has its own, and it is written down when the gateway stops,
+//! so one that crashed knows nobody. `publish_ahead` has passed in any case.
+//!
 //! ## A leak
 //!
 //! `mintgate keys taint KID` ends a key at once: out of the JWKS, private part deleted, every token that names it

@@ -44,3 +44,40 @@
 //! | 50 | rotation race: unknown kid | `end_to_end::rotation::twenty_rotations_and_no_unknown_kid_for_a_verifier_that_honours_max_age` |
 //! | 52 | clock set back | `end_to_end::clock::killed_and_started_with_the_clock_set_back_an_hour` |
 //! | 53 | over-long password | `user::hash::an_over_long_password_is_never_hashed` |
+//!
+//! # What holds, whatever happens
+//!
+//! | | invariant | test in `tests/it` |
+//! | --- | --- | --- |
+//! | I1 | at most one generation of a family is live | `state::model::every_schedule_keeps_the_invariants` |
+//! | I2 | nothing is minted after an acknowledged revocation | `end_to_end::crash::sixty_four_clients_of_a_subject_get_nothing_after_its_revocation` |
+//! | I3 | what was acknowledged survives a crash | `end_to_end::crash::kill_dash_nine_under_load_loses_nothing_acknowledged` |
+//! | I4 | no access token outlives its family | `policy::no_child_outlives_its_family` |
+//! | I5 | an honest client keeps its session | `grant::interleavings::an_honest_client_never_loses_its_session` |
+//! | I6 | thief and victim do not both live on beyond the budget | `state::model::a_thief_inside_every_window_is_ended_by_the_day_budget` |
+//! | I7 | no retired or tainted key verifies anything | `spec::keys_and_jwks::a_tainted_key_leaves_at_once_and_its_tokens_are_refused` |
+//! | I8 | a clock that goes back revives nothing | `issuer::clock::what_had_expired_stays_so_at_verify_and_introspect` |
+//!
+//! The first test searches every schedule of client, thief, revocation, crash, slow disk and clock up to a bound, for all
+//! of them but I4 and I7, and says how many worlds it saw. What bounds the thief who is always inside the retry window is
+//! told in [`flow`](crate::manual::flow).
+//!
+//! # Faults, and what a user sees of them
+//!
+//! | fault | outcome | test in `tests/it` |
+//! | --- | --- | --- |
+//! | power cut at any write | nothing acknowledged is lost; the log opens | `store::embedded::log::a_power_cut_at_every_operation_loses_nothing_acknowledged` |
+//! | a write or sync fails | 503, readiness red, never tried again; a start heals | `store::embedded::log::a_disk_that_fails_at_any_operation_gets_no_false_acknowledgement` |
+//! | damaged bytes | refused loudly, or harmless | `store::embedded::log::a_flipped_bit_is_found_or_harmless` |
+//! | changes twice, in any order, from several threads | the same state | `store::merge::three_threads_a_log_and_two_starts_give_what_one_list_gives` |
+//! | disk full | refresh and revocation 503, all else 200; a start heals | `end_to_end::disk::a_full_disk_stops_refreshes_and_nothing_else` |
+//! | disk turns read-only | the same | `end_to_end::disk::a_disk_that_turns_read_only_stops_refreshes_and_nothing_else` |
+//! | no files left for connections | open ones are served; it heals by itself | `end_to_end::open_files::out_of_files_the_open_connections_are_served_and_nothing_is_lost` |
+//! | clock behind | nothing is issued, verifying goes on; it heals by itself | `issuer::clock::no_grant_issues_anything_while_the_clock_is_behind_and_all_do_when_it_has_caught_up` |
+//!
+//! More of the same, for a long evening:
+//!
+//! ```text
+//! MINTGATE_KILLS=500 cargo test --test it -- --nocapture kill_dash_nine   # 500 kills under load; five minutes
+//! cargo bench --bench state                                               # sizes, acknowledgements a second, starts
+//! ```

@@ -28,7 +28,7 @@ pub struct Metadata {
     // No registered members: the feed of revocations, and in how many seconds it tells who follows it.
     mintgate_revocations_uri: String,
     mintgate_revocation_latency_max: u64,
-    // draft-ietf-oauth-status-list-17, section 9.1
+    // draft-ietf-oauth-status-list-20, section 9.1
     #[serde(skip_serializing_if = "Option::is_none")]
     status_list_aggregation_endpoint: Option<String>,
     // RFC 8414 section 2 requires the member; there is no authorization endpoint, so no response type.

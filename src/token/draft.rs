@@ -36,7 +36,7 @@ impl Limits {
     }
 }
 
-/// Where a token's status is found (draft-ietf-oauth-status-list-17, section 6.2).
+/// Where a token's status is found (draft-ietf-oauth-status-list-20, section 6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusReference {
     /// `uri`: the list.

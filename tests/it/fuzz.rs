@@ -1,5 +1,7 @@
 //! The entries of `fuzz/`, with strange bytes from proptest: what the fuzz targets check, without a nightly compiler.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -46,6 +48,17 @@ fn strange_bytes_into(name: &str) {
     outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
+/// Where the fuzz targets find what to begin with: made now, so that no key is kept anywhere.
+fn write_seeds(folder: &Path) {
+    for (name, _, seeds) in entries::ALL {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).expect("made");
+        for (number, seed) in seeds().iter().enumerate() {
+            std::fs::write(folder.join(format!("seed-{number}")), seed).expect("written");
+        }
+    }
+}
+
 macro_rules! entry {
     ($($name:ident),*) => {$(
         #[test]
@@ -63,6 +76,9 @@ macro_rules! entry {
             for name in known {
                 let text = std::fs::read_to_string(format!("{folder}/{name}.rs")).expect("a target of this name");
                 assert!(text.contains(&format!("entries::{name}(bytes)")), "{name}");
+            }
+            if let Some(folder) = std::env::var_os("MINTGATE_FUZZ_CORPUS") {
+                write_seeds(Path::new(&folder));
             }
         }
     };

@@ -1,5 +1,5 @@
-// Judges many tokens with jose. Standard input: one line of JSON with `jwks`, `issuer` and `audience`, then one token a
-// line as a JSON string. Prints for each `ok`, or why not. The caller's part is what any caller has to do: the key by
+// Judges many tokens with jose. Standard input: one line of JSON with `jwks`, `issuer`, `audience` and `now`, then one token
+// a line as a JSON string. Prints for each `ok`, or why not. The caller's part is what any caller has to do: the key by
 // its `kid`, the algorithm by the key.
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 const require = createRequire(process.env.MINTGATE_NODE_MODULES + '/')
 const jose = require('jose')
 const [first, ...lines] = readFileSync(0, 'utf8').split('\n').filter(Boolean)
-const { jwks, issuer, audience } = JSON.parse(first)
+const { jwks, issuer, audience, now } = JSON.parse(first)
 const keys = new Map()
 for (const jwk of jwks.keys) keys.set(jwk.kid, { jwk, imported: await jose.importJWK(jwk, jwk.alg) })
 for (const line of lines) {
@@ -19,6 +19,7 @@ for (const line of lines) {
     await jose.jwtVerify(token, imported, {
       issuer,
       audience,
+      currentDate: new Date(now * 1000),
       algorithms: jwk.alg === 'EdDSA' ? ['EdDSA', 'Ed25519'] : [jwk.alg],
       typ: 'at+jwt',
       requiredClaims: ['sub', 'exp', 'iat', 'jti', 'client_id'],

@@ -150,7 +150,8 @@ fn moments(record: &KeyRecord, now: UnixSeconds, findings: &mut Vec<String>) {
         && is_overdue(due, now)
     {
         let at = due.to_rfc3339();
-        findings.push(format!("key {} should have been activated at {at}; is the server running?", record.id));
+        let ask = "is the server running, or does it wait for a verifier (mintgate keys census)?";
+        findings.push(format!("key {} should have been activated at {at}; {ask}", record.id));
     }
     if record.state == KeyState::Retiring
         && let Some(due) = record.retire_at

@@ -7,12 +7,12 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::keys::{Desk, Export, Format, Import, change, find};
+use crate::cli::keys::{Desk, Export, Format, Import, change, find, haproxy};
 use crate::keys::KeySet;
 use crate::keys::backend::KeyBackend as _;
 use crate::keys::change::NewKey;
 use crate::keys::import;
-use crate::keys::lifecycle::{self, KeyRecord, KeyUse};
+use crate::keys::lifecycle::{self, KeyRecord, KeyState, KeyUse};
 use crate::keys::plan::Step;
 
 /// `keys import FILE`.
@@ -61,6 +61,12 @@ pub(super) fn export(desk: &Desk, order: &Export) -> Result<(), Failure> {
     let manifest = desk.manifest()?;
     let output = &desk.context.output;
     let record = order.kid.as_deref().map(|kid| find(&manifest.records, kid)).transpose()?;
+    if order.format == Format::Haproxy {
+        return for_haproxy(desk, order, &manifest.records);
+    }
+    if order.out.is_some() {
+        return Err(Failure::new(Exit::Usage, "--out goes with --format haproxy"));
+    }
     match (record, order.private) {
         (Some(record), true) => private(desk, record, order.format),
         // `--private` without a key is refused by the command line already.
@@ -78,13 +84,26 @@ pub(super) fn export(desk: &Desk, order: &Export) -> Result<(), Failure> {
     }
 }
 
+/// Every published key, whatever its turn: HAProxy must have a key before it signs, and until its tokens have ended.
+fn for_haproxy(desk: &Desk, order: &Export, records: &[KeyRecord]) -> Result<(), Failure> {
+    if order.kid.is_some() || order.private {
+        return Err(Failure::new(Exit::Usage, "--format haproxy is for all published keys; leave the key id out"));
+    }
+    let published = |record: &&KeyRecord| {
+        let in_use = matches!(record.state, KeyState::Prepared | KeyState::Active | KeyState::Retiring);
+        record.usage != KeyUse::Seal && in_use
+    };
+    haproxy::export(desk, &records.iter().filter(published).collect::<Vec<_>>(), order.out.as_deref())
+}
+
 fn public(desk: &Desk, record: &KeyRecord, format: Format) -> Result<(), Failure> {
     let Some(public) = &record.public else {
         return Err(Failure::new(Exit::Usage, "a sealing key has nothing public"));
     };
     match format {
         Format::Jwk => desk.context.output.json(&public.to_json()),
-        Format::Pem => desk.context.output.line(import::to_public_pem(public).trim_end()),
+        // HAProxy's keys took another way above.
+        Format::Pem | Format::Haproxy => desk.context.output.line(import::to_public_pem(public).trim_end()),
     }
 }
 
@@ -100,7 +119,7 @@ fn private(desk: &Desk, record: &KeyRecord, format: Format) -> Result<(), Failur
             .hint("gateways that share sessions share the key directory"));
     }
     match format {
-        Format::Pem => output.line(import::to_pem(&secret).trim_end()),
+        Format::Pem | Format::Haproxy => output.line(import::to_pem(&secret).trim_end()),
         Format::Jwk => {
             let unusable = |error: import::ImportError| Failure::new(Exit::Failed, error.to_string());
             let imported = import::read(&secret).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! `GET /status/{list}` and `GET /status` (draft-ietf-oauth-status-list-17, sections 8 and 9).
+//! `GET /status/{list}` and `GET /status` (draft-ietf-oauth-status-list-20, sections 8 and 9).
 
 use std::sync::Arc;
 

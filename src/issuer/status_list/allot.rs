@@ -1,7 +1,7 @@
 //! Gives each token a place in a list: one short lock, no look-up, no store, no disk.
 //!
 //! Places are counted, so no two tokens of a start share one, and the count is then scattered over the list, so that
-//! neighbours tell nothing (draft-ietf-oauth-status-list-17, section 13.2).
+//! neighbours tell nothing (draft-ietf-oauth-status-list-20, section 12.4).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! One list: the tokens in it, their bits, and the signed document (draft-ietf-oauth-status-list-17, sections 4 and 5).
+//! One list: the tokens in it, their bits, and the signed document (draft-ietf-oauth-status-list-20, sections 4 and 5).
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -17,7 +17,7 @@ use crate::store::allotted::Facts;
 
 /// Section 5.1: the header's `typ`.
 pub const TYP: &str = "statuslist+jwt";
-/// Section 4.1: higher levels take longer and save nothing on bits that are nearly all alike.
+/// Section 4.1 recommends the highest: the last level of zlib itself.
 const COMPRESSION_LEVEL: u8 = 9;
 
 /// Who gave away the places of a list, and so what a place means that we know nothing of.
@@ -184,7 +184,7 @@ fn write(bits: &mut [u8], index: u32, bit: Bit) -> bool {
 mod tests {
     use super::*;
 
-    /// draft-ietf-oauth-status-list-17, section 4.1: the first example, bit by bit.
+    /// draft-ietf-oauth-status-list-20, section 4.1: the first example, bit by bit.
     #[test]
     fn bits_lie_as_in_the_drafts_example() {
         let mut bits = vec![0; 2];

@@ -1,5 +1,7 @@
 mod clients;
 mod config;
+mod doctor;
+mod gen_config;
 mod keys;
 mod token;
 mod users;

@@ -510,6 +510,9 @@ fn the_recipes_are_what_gen_config_prints() {
         ("envoy", "envoy/envoy.yaml"),
         ("apache", "apache/mintgate.conf"),
         ("apache-lua", "apache/mintgate.lua"),
+        ("traefik", "traefik/mintgate.yaml"),
+        ("kong", "kong/kong.yaml"),
+        ("istio", "istio/mintgate.yaml"),
     ] {
         let output = run(&[
             "gen-config",

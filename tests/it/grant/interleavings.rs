@@ -167,7 +167,7 @@ fn round() -> impl Strategy<Value = Round> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     /// I1, I2, I4 and monotony, whoever presents whatever whenever. The assertions are in [`Gateway::commit`].
     #[test]

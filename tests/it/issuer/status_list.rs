@@ -40,7 +40,8 @@ fn with_lists(change: impl FnOnce(&mut StatusListSettings)) -> Settings {
 
 /// A gateway on files, which can be started again.
 struct Gateway {
-    issuer: Arc<Issuer>,
+    /// `None` only while it is started again.
+    running: Option<Issuer>,
     clock: Arc<ManualClock>,
     keyring: Arc<Keyring>,
     settings: Settings,
@@ -53,24 +54,27 @@ impl Gateway {
         initialise(&keys(place.path()), START, &SystemEntropy).expect("keys");
         let clock = Arc::new(ManualClock::at(START));
         let (issuer, keyring) = start(place.path(), &clock, &settings);
-        Self { issuer, clock, keyring, settings, place }
+        Self { running: Some(issuer), clock, keyring, settings, place }
     }
 
     /// Starts again on the same files. `last_turn`: whether the old process had its last turn of building.
     fn restart(&mut self, last_turn: LastTurn) {
         if last_turn == LastTurn::Had {
-            self.issuer.build_status_lists();
+            self.issuer().build_status_lists();
         }
         // The files are locked until the old one has gone.
-        let gone = std::mem::replace(&mut self.issuer, super::Bench::new().issuer.into());
-        assert_eq!(Arc::strong_count(&gone), 1);
-        drop(gone);
-        (self.issuer, self.keyring) = start(self.place.path(), &self.clock, &self.settings);
+        self.running = None;
+        let (issuer, keyring) = start(self.place.path(), &self.clock, &self.settings);
+        (self.running, self.keyring) = (Some(issuer), keyring);
+    }
+
+    fn issuer(&self) -> &Issuer {
+        self.running.as_ref().expect("running")
     }
 
     fn token(&self, form: &str) -> Result<String, OAuthError> {
         let params = Params::parse(form.as_bytes()).expect("a form");
-        wait(self.issuer.token(&call(&params))).map(|reply| reply.access_token)
+        wait(self.issuer().token(&call(&params))).map(|reply| reply.access_token)
     }
 
     fn service(&self) -> Result<String, OAuthError> {
@@ -80,19 +84,19 @@ impl Gateway {
     fn login(&self, client: &str) -> Option<(String, String)> {
         let form = format!("client_id={client}&username=ada&password={}", PASSWORD.replace(' ', "+"));
         let params = Params::parse(form.as_bytes()).expect("a form");
-        let reply = wait(self.issuer.login(&call(&params))).ok()?;
+        let reply = wait(self.issuer().login(&call(&params))).ok()?;
         Some((reply.access_token, reply.refresh_token?))
     }
 
     fn refresh(&self, client: &str, token: &str) -> Option<(String, String)> {
         let form = format!("grant_type=refresh_token&client_id={client}&refresh_token={token}");
         let params = Params::parse(form.as_bytes()).expect("a form");
-        let reply = wait(self.issuer.token(&call(&params))).ok()?;
+        let reply = wait(self.issuer().token(&call(&params))).ok()?;
         Some((reply.access_token, reply.refresh_token?))
     }
 
     fn revoke(&self, order: &Order) {
-        wait(self.issuer.revoke_by_order(order)).expect("made lasting").expect("known");
+        wait(self.issuer().revoke_by_order(order)).expect("made lasting").expect("known");
     }
 
     fn taint(&self, kid: &Kid) {
@@ -108,19 +112,19 @@ impl Gateway {
     fn is_active(&self, token: &str) -> bool {
         let form = format!("client_id=service&client_secret={SECRET}&token={token}");
         let params = Params::parse(form.as_bytes()).expect("a form");
-        self.issuer.introspect(&call(&params)).expect("allowed") != Introspection::INACTIVE
+        self.issuer().introspect(&call(&params)).expect("allowed") != Introspection::INACTIVE
     }
 
     /// The lists of the aggregation, inflated, by address.
     fn lists(&self) -> BTreeMap<String, Vec<u8>> {
-        self.issuer.build_status_lists();
-        let aggregation = self.issuer.status_aggregation().expect("on");
+        self.issuer().build_status_lists();
+        let aggregation = self.issuer().status_aggregation().expect("on");
         let aggregation: Value = serde_json::from_slice(&aggregation.body).expect("JSON");
         let addresses = aggregation["status_lists"].as_array().expect("addresses").clone();
         let mut lists = BTreeMap::new();
         for uri in addresses {
             let uri = uri.as_str().expect("text").to_owned();
-            let document = self.issuer.status_list(name(&uri)).expect("complete").expect("listed, so it is there");
+            let document = self.issuer().status_list(name(&uri)).expect("complete").expect("listed, so it is there");
             let (header, claims) = peek(std::str::from_utf8(&document.body).expect("ASCII"));
             assert_eq!(header["typ"], "statuslist+jwt");
             assert_eq!(claims["sub"], uri.as_str());
@@ -145,7 +149,7 @@ fn keys(place: &Path) -> mintgate::keys::Settings {
     mintgate::keys::Settings::new(place.join("keys"))
 }
 
-fn start(place: &Path, clock: &Arc<ManualClock>, settings: &Settings) -> (Arc<Issuer>, Arc<Keyring>) {
+fn start(place: &Path, clock: &Arc<ManualClock>, settings: &Settings) -> (Issuer, Arc<Keyring>) {
     let keyring = Arc::new(Keyring::load(&keys(place)).expect("keys"));
     let directory = FileDirectory::new("users.toml".into(), [ada(true, START)].into_iter().collect());
     let hash = HashSettings { threads: 1, cost: COST, ..HashSettings::default() };
@@ -165,7 +169,7 @@ fn start(place: &Path, clock: &Arc<ManualClock>, settings: &Settings) -> (Arc<Is
         metrics: Metrics::new(START),
     });
     issuer.keep_allotments(Allotments::new(state.join("status_lists"))).expect("readable");
-    (Arc::new(issuer), keyring)
+    (issuer, keyring)
 }
 
 fn name(uri: &str) -> &str {
@@ -336,7 +340,7 @@ impl History {
     fn compare(&mut self) {
         let now = self.gateway.clock.now().0;
         self.access.retain(|token| peek(token).1["exp"].as_u64().is_some_and(|exp| now < exp));
-        self.follower.advance(&self.gateway.issuer);
+        self.follower.advance(self.gateway.issuer());
         let lists = self.gateway.lists();
         self.unbuilt.clear();
         for token in &self.access {
@@ -387,7 +391,7 @@ proptest! {
 fn a_crash_makes_an_unknown_place_invalid_and_never_valid() {
     let mut gateway = Gateway::new(with_lists(|_| {}));
     let (kept, denied) = (gateway.service().expect("issued"), gateway.service().expect("issued"));
-    gateway.issuer.build_status_lists();
+    gateway.issuer().build_status_lists();
     let forgotten = gateway.service().expect("issued");
     let jti = peek(&denied).1["jti"].as_str().expect("text").parse().expect("an id");
     gateway.revoke(&Order::Jti(jti));
@@ -431,10 +435,10 @@ fn at_the_bound_a_token_is_refused_with_503_until_others_have_expired() {
 fn an_audience_that_did_not_ask_has_no_status_and_turning_it_off_keeps_the_lists() {
     let gateway = Gateway::new(with_lists(|lists| lists.audiences = vec![Audience::from("https://other.example")]));
     assert!(peek(&gateway.service().expect("issued")).1.get("status").is_none());
-    gateway.issuer.reload(with_lists(|_| {}), clients());
+    gateway.issuer().reload(with_lists(|_| {}), clients());
     let token = gateway.service().expect("issued");
     assert_eq!(is_valid(&gateway.lists(), &token), Some(true));
-    gateway.issuer.reload(policy(), clients());
+    gateway.issuer().reload(policy(), clients());
     assert!(peek(&gateway.service().expect("issued")).1.get("status").is_none());
     let jti = peek(&token).1["jti"].as_str().expect("text").parse().expect("an id");
     gateway.revoke(&Order::Jti(jti));
@@ -448,8 +452,8 @@ fn nothing_is_signed_twice() {
     let token = gateway.service().expect("issued");
     let uri = reference(&token).0;
     let tag = || {
-        gateway.issuer.build_status_lists();
-        gateway.issuer.status_list(name(&uri)).expect("complete").expect("there").etag
+        gateway.issuer().build_status_lists();
+        gateway.issuer().status_list(name(&uri)).expect("complete").expect("there").etag
     };
     let first = tag();
     gateway.service().expect("issued");

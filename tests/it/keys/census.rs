@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mintgate::keys::census::memory::Remembered;
 use mintgate::keys::census::survey::Standing;
 use mintgate::keys::census::{Census, Edition, Fetched, NAME_BYTES_MAX, Settings, Who};
 use mintgate::keys::lifecycle::{KeyRecord, KeyState, KeyUse};
@@ -153,4 +154,39 @@ fn a_hundred_thousand_labels_keep_no_more_than_the_bound() {
     let settings = Settings { verifiers_max: 10, ..Settings::default() };
     census.configure(settings);
     assert_eq!(census.survey(&records, "\"1\"", later).verifiers.len(), 10, "a lower bound holds at once");
+}
+
+#[test]
+fn labels_are_remembered_over_a_restart_within_the_bounds() {
+    let before = census(10);
+    let (old, new) = (edition("\"1\"", &["a"]), edition("\"2\"", &["a", "b"]));
+    let records = [key("a", KeyState::Active), key("b", KeyState::Prepared)];
+    let later = |seconds: u64| NOW.after(Duration::from_secs(seconds));
+    before.note(&Who::Label("behind"), Fetched::KeySet(&old), NOW);
+    before.note(&Who::Label("current"), Fetched::KeySet(&new), later(5));
+    before.note(&Who::Label("follower"), Fetched::Feed, later(6));
+    before.note(&stranger("curl"), Fetched::KeySet(&old), later(7));
+    let kept = before.remembered(later(8));
+    assert_eq!(kept.len(), 2, "those with a label and a key set");
+    let written = serde_json::to_string(&kept).expect("JSON");
+    let read = || serde_json::from_str::<Vec<Remembered>>(&written).expect("as written");
+    let after = census(10);
+    after.note(&Who::Label("current"), Fetched::KeySet(&old), later(9));
+    after.recall(read(), later(9));
+    assert_eq!(after.lag(&records, later(9)).behind[0].labelled, ["behind", "current"], "what was seen since is newer");
+    assert_eq!(after.lag(&records, later(100)).behind[0].labelled, ["current"], "forgotten from when it was last seen");
+    let small = census(1);
+    small.recall(read(), later(9));
+    assert_eq!(small.survey(&records, "\"2\"", later(9)).verifiers.len(), 1);
+    let early = census(10);
+    early.recall(read(), UnixSeconds(1));
+    assert_eq!(
+        early.survey(&records, "\"2\"", UnixSeconds(1)).verifiers[0].last_seen,
+        UnixSeconds(1),
+        "never in the future"
+    );
+    let forged = written.replace("behind", "be\\u001bhind");
+    let last = census(10);
+    last.recall(serde_json::from_str(&forged).expect("JSON"), later(9));
+    assert_eq!(last.survey(&records, "\"2\"", later(9)).verifiers.len(), 1, "a label that is none is not taken");
 }

@@ -87,7 +87,7 @@ fn audiences_are_chosen_from_the_list() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::default())]
 
     /// I4: no access token outlives its family, on any clock.
     #[test]

@@ -1,6 +1,7 @@
 //! One test for each MUST of the specifications, its section in the name.
 
 mod access_token;
+mod census;
 mod forward_auth;
 mod keys_and_jwks;
 mod login;
@@ -8,6 +9,7 @@ mod metadata;
 mod refresh_rotation;
 mod revocation;
 mod revocation_feed;
+mod status_list;
 mod token_endpoint;
 mod token_format;
 mod verification;

@@ -105,6 +105,32 @@ fn a_thousand_rotations_are_one_entry_and_ordered_within_one_second() {
     );
 }
 
+/// THREATS row 18 (CVE class of a version counted in seconds): the order is in the generation, never in a time.
+#[test]
+fn ten_rotations_of_one_family_within_one_millisecond_are_ordered() {
+    let now = UnixSeconds(1_000);
+    let rules = RetryRules { window: Duration::ZERO, ..RetryRules::default() };
+    let family = FamilyId::new([1; 12], UnixSeconds(1_000_000));
+    let moved_on = || {
+        let mut state = state();
+        let began = std::time::Instant::now();
+        let moves: Vec<_> = (0..10).map(|from| state.rotate(&order(family, from, rules), now)).collect();
+        let took = began.elapsed();
+        let expected: Vec<_> = (1..=10).map(|to| Ok(Rotated::Advanced { to: Generation(to) })).collect();
+        assert_eq!(moves, expected);
+        (state, took)
+    };
+    // Whatever a busy machine does in between, one of a hundred is quick enough to be the case in question.
+    let quickest = (0..100).map(|_| moved_on().1).min().expect("some");
+    assert!(quickest < Duration::from_millis(1), "{quickest:?}");
+    for presented in 0..10 {
+        let (mut state, _) = moved_on();
+        assert_eq!(state.rotate(&order(family, presented, rules), now), Ok(Rotated::Reused), "{presented}");
+    }
+    let (mut state, _) = moved_on();
+    assert_eq!(state.rotate(&order(family, 10, rules), now), Ok(Rotated::Advanced { to: Generation(11) }));
+}
+
 #[test]
 fn a_family_that_has_ended_is_over_whatever_its_entry_said() {
     let mut state = state();

@@ -6,17 +6,20 @@ use mintgate::protocol::id::{ClientId, FamilyId, Generation, Jti, Kid, Subject};
 use mintgate::protocol::time::UnixSeconds;
 use mintgate::state::{Applied, Change, EpochOf, Full, Quota, Space, State};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use super::state;
 
-const NOW: UnixSeconds = UnixSeconds(50_000);
+pub const NOW: UnixSeconds = UnixSeconds(50_000);
 
-fn family(name: u8) -> FamilyId {
+pub fn family(name: u8) -> FamilyId {
     // Some have ended at NOW, some end later, some in the same hour.
     FamilyId::new([name; 12], UnixSeconds(46_000 + 3_000 * u64::from(name)))
 }
 
-fn changes() -> impl Strategy<Value = Change> {
+/// Every kind of change, about few enough things that they meet.
+pub fn changes() -> impl Strategy<Value = Change> {
     let end = 49_900_u64..50_400;
     prop_oneof![
         4 => (0..4_u8, 1..6_u32, 40_000..50_000_u64).prop_map(|(name, to, at)| Change::RotateFamily {
@@ -28,8 +31,8 @@ fn changes() -> impl Strategy<Value = Change> {
         1 => (0..4_u8).prop_map(|name| Change::RevokeFamily { family: family(name) }),
         1 => (0..4_u8, end.clone()).prop_map(|(n, end)| Change::DenyJti { jti: Jti([n; 16]), expires_at: UnixSeconds(end) }),
         1 => (0..4_u8, end.clone()).prop_map(|(n, end)| Change::DenyUndatedJti { jti: Jti([n; 16]), until: UnixSeconds(end) }),
-        1 => (0..4_u8, 0..2_u8, end.clone()).prop_map(|(n, space, end)| Change::SpendId {
-            space: if space == 0 { Space::Code } else { Space::Assertion },
+        1 => (0..4_u8, prop::sample::select(&SPACES), end.clone()).prop_map(|(n, space, end)| Change::SpendId {
+            space,
             id: [n; 16],
             ends_at: UnixSeconds(end),
         }),
@@ -43,6 +46,35 @@ fn changes() -> impl Strategy<Value = Change> {
             ends_at: UnixSeconds(end),
         }),
     ]
+}
+
+const SPACES: [Space; 4] = [Space::Code, Space::PushedRequest, Space::Assertion, Space::Proof];
+
+/// A number for each kind; a kind that is added here and not drawn fails the test below.
+fn kind(change: &Change) -> usize {
+    match change {
+        Change::RotateFamily { .. } => 0,
+        Change::RevokeFamily { .. } => 1,
+        Change::DenyJti { .. } => 2,
+        Change::DenyUndatedJti { .. } => 3,
+        Change::SpendId { space: Space::Code, .. } => 4,
+        Change::SpendId { space: Space::PushedRequest, .. } => 5,
+        Change::SpendId { space: Space::Assertion, .. } => 6,
+        Change::SpendId { space: Space::Proof, .. } => 7,
+        Change::MoveEpoch { of: EpochOf::Subject(_), .. } => 8,
+        Change::MoveEpoch { of: EpochOf::Client(_), .. } => 9,
+        Change::MoveEpoch { of: EpochOf::Key(_), .. } => 10,
+    }
+}
+
+#[test]
+fn every_kind_of_change_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let mut drawn = [0; 11];
+    for _ in 0..2_000 {
+        drawn[kind(&changes().new_tree(&mut runner).expect("a change").current())] += 1;
+    }
+    assert!(drawn.iter().all(|count| *count > 20), "{drawn:?}");
 }
 
 fn after(changes: &[Change]) -> State {
@@ -60,7 +92,7 @@ fn picture(state: &State) -> (Vec<Change>, [usize; 5]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_and_any_repetition_give_the_same_state(

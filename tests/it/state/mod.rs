@@ -1,7 +1,7 @@
 //! Mirrors `src/state`.
 
 mod family;
-mod merge;
+pub mod merge;
 mod model;
 
 use std::sync::Arc;

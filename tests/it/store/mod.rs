@@ -5,3 +5,4 @@ mod suite;
 mod embedded;
 mod feed;
 mod memory;
+mod merge;

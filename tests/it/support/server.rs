@@ -22,15 +22,18 @@ pub fn run(args: &[&str]) -> Output {
 }
 
 pub fn run_with_input(args: &[&str], input: &str) -> Output {
+    run_program(Command::new(binary()).args(args).env_remove("MINTGATE_CONFIG"), input)
+}
+
+/// Any program to its end, with this on standard input.
+pub fn run_program(command: &mut Command, input: &str) -> Output {
     use std::io::Write as _;
-    let mut child = Command::new(binary())
-        .args(args)
-        .env_remove("MINTGATE_CONFIG")
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the binary starts");
+        .expect("the program starts");
     child.stdin.take().expect("piped").write_all(input.as_bytes()).ok();
     child.wait_with_output().expect("ends")
 }

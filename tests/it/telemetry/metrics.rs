@@ -24,6 +24,10 @@ fn names_and_labels_are_stable() {
     metrics.state_entries.set("family", 7);
     metrics.state_bytes.set("family", u64::MAX);
     metrics.keys.set("active", 1);
+    metrics.keys_waiting.set(1);
+    metrics.verifiers_known.set(4);
+    metrics.verifiers_behind.set(1);
+    metrics.verifiers_dropped.set(0);
     let public = metrics.traffic("public");
     public.connections.inc();
     public.in_flight.inc();
@@ -51,6 +55,10 @@ fn names_and_labels_are_stable() {
         "mintgate_state_entries{kind=\"family\"} 7",
         "mintgate_state_bytes{kind=\"family\"} 9223372036854775807",
         "mintgate_keys{state=\"active\"} 1",
+        "mintgate_keys_waiting 1",
+        "mintgate_verifiers_known 4",
+        "mintgate_verifiers_behind 1",
+        "mintgate_verifiers_dropped 0",
         "mintgate_connections{listener=\"public\"} 1",
         "mintgate_requests_in_flight{listener=\"public\"} 1",
         "mintgate_connections_refused_total{listener=\"public\"} 1",

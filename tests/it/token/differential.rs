@@ -198,7 +198,8 @@ fn outside(name: &str, bench: &Bench, cases: &[Case]) -> Option<Vec<Verdict>> {
     let mut command = if name == PYJWT { Command::new(installed) } else { Command::new("node") };
     command.arg(script(if name == PYJWT { "judge.py" } else { "judge.mjs" }));
     let jwks: Vec<Value> = bench.keys.iter().map(|key| key.signing.public().to_json()).collect();
-    let mut input = json!({"jwks": {"keys": jwks}, "issuer": ISSUER, "audience": AUDIENCE}).to_string();
+    let mut input =
+        json!({"jwks": {"keys": jwks}, "issuer": ISSUER, "audience": AUDIENCE, "now": bench.now.0}).to_string();
     for (_, token) in cases {
         input.push('\n');
         input.push_str(&json!(token).to_string());
@@ -323,15 +324,17 @@ fn every_difference_to_three_other_libraries_has_a_cause() {
     let ours: Vec<VerifyKey> = bench.keys.iter().map(|key| key.verify.clone()).collect();
     let key = &bench.key(Algorithm::Es256).signing;
     let target = Target { key, issuer: ISSUER, audience: AUDIENCE, client: CLIENT, now: bench.now };
-    let mut cases = corpus(&target);
-    let attacks = cases.len();
+    // The good ones first: jsonwebtoken looks at the system's clock, and some are good for a moment only.
+    let mut cases = bench.good();
     cases.push(("good: what the corpus bends".to_owned(), genuine(&target)));
-    cases.extend(bench.good());
-    let good = cases.len() - attacks;
+    let good = cases.len();
+    let mut by_jsonwebtoken: Vec<Verdict> = cases.iter().map(|(_, token)| jsonwebtoken(&bench, token)).collect();
+    cases.extend(corpus(&target));
+    let attacks = cases.len() - good;
     cases.extend(bench.bent());
     let bent = cases.len() - attacks - good;
-    let mut oracles: Vec<(&'static str, Vec<Verdict>)> =
-        vec![(JSONWEBTOKEN, cases.iter().map(|(_, token)| jsonwebtoken(&bench, token)).collect())];
+    by_jsonwebtoken.extend(cases.iter().skip(good).map(|(_, token)| jsonwebtoken(&bench, token)));
+    let mut oracles: Vec<(&'static str, Vec<Verdict>)> = vec![(JSONWEBTOKEN, by_jsonwebtoken)];
     for name in [PYJWT, JOSE] {
         oracles.extend(outside(name, &bench, &cases).map(|verdicts| (name, verdicts)));
     }
@@ -344,8 +347,8 @@ fn every_difference_to_three_other_libraries_has_a_cause() {
     for (n, (name, token)) in cases.iter().enumerate() {
         let own = verify(token, &ours, &requirements(), bench.now).map(drop);
         accepted += usize::from(own.is_ok());
-        assert!(n >= attacks || own.is_err(), "{name}: an attack was accepted");
-        assert!(!name.starts_with("good") || own.is_ok(), "{name}: {own:?}");
+        assert!(n >= good || own.is_ok(), "{name}: {own:?}");
+        assert!(!(good..good + attacks).contains(&n) || own.is_err(), "{name}: an attack was accepted");
         for (oracle, verdicts) in &oracles {
             let verdict = &verdicts[n];
             let otherwise = || format!("{oracle}: {name}: we {own:?}, it {verdict:?}");
