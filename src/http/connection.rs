@@ -252,13 +252,18 @@ impl<H: Handler> hyper::service::Service<hyper::Request<Incoming>> for Answering
         if work.others >= self.shared.settings.in_flight_max {
             self.shared.traffic.requests_refused.inc();
             let error = OAuthError::Unavailable(UnavailableReason::Overload, Duration::from_secs(1));
-            return Box::pin(work.finish(std::future::ready(respond::oauth_error(error, None)), last));
+            return Box::pin(std::future::ready(Ok(work.finish(respond::oauth_error(error, None), last))));
         }
         if !multiplexed && !names_one_host(&request) {
             let error = OAuthError::InvalidRequest(RequestReason::Malformed);
-            return Box::pin(work.finish(std::future::ready(respond::oauth_error(error, None)), true));
+            return Box::pin(std::future::ready(Ok(work.finish(respond::oauth_error(error, None), true))));
         }
-        Box::pin(work.finish(self.shared.handler.handle(request, self.peer), last))
+        let peer = self.peer;
+        // The handler's future is made inside the box, where it stays: one that is handed on is copied whole each time.
+        Box::pin(async move {
+            let response = work.shared.handler.handle(request, peer).await;
+            Ok(work.finish(response, last))
+        })
     }
 }
 
@@ -287,13 +292,12 @@ impl<H: Handler> Work<H> {
         Self { shared: Arc::clone(shared), entry: Arc::clone(entry), multiplexed, others }
     }
 
-    async fn finish(self, answer: impl Future<Output = Response> + Send, last: bool) -> Result<Response, Infallible> {
-        let mut response = answer.await;
+    fn finish(self, mut response: Response, last: bool) -> Response {
         // RFC 9113 section 8.2.2: HTTP/2 has no such field; it says GOAWAY.
         if last || (!self.multiplexed && self.entry.is_draining()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        response
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is taken from a request: its body within bounds, its media type, who asks.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 
@@ -20,55 +23,73 @@ pub fn caller(request: &Request, peer: Peer) -> Caller<'_> {
     }
 }
 
-/// Reads the whole body within `limits`.
+/// Reads the whole body within `limits`. The header is looked at here and now, and not kept while the body arrives.
 ///
-/// A body that arrives in one piece is not copied.
+/// A body that arrives in one piece is not copied; one that is there already costs no timer.
 ///
 /// # Errors
 /// `ContentEncoding` if it is encoded in any way (RFC 9110 section 8.4), `TooLarge` as soon as its announced or
 /// actual length passes the bound (RFC 9110 section 15.5.14), `Incomplete` if it broke off or came too late.
-pub async fn read_body<B>(headers: &HeaderMap, body: B, limits: &BodyLimits) -> Result<Bytes, RequestReason>
+pub fn read_body<B>(
+    headers: &HeaderMap,
+    body: B,
+    limits: &BodyLimits,
+) -> impl Future<Output = Result<Bytes, RequestReason>> + use<B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let admitted = admit(headers, limits);
+    let (bytes_max, patience) = (limits.body_bytes_max, limits.body_timeout);
+    let mut collecting = Collecting { body, bytes_max, first: Bytes::new(), more: BytesMut::new() };
+    async move {
+        admitted?;
+        // Most bodies arrive with their header. Only the wait for one that did not needs a timer.
+        if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(collecting.poll(cx))).await {
+            return result;
+        }
+        let arrived = poll_fn(|cx| collecting.poll(cx));
+        tokio::time::timeout(patience, arrived).await.unwrap_or(Err(RequestReason::Incomplete))
+    }
+}
+
+fn admit(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), RequestReason> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(RequestReason::ContentEncoding);
     }
     if announced(headers).is_some_and(|length| length > limits.body_bytes_max as u64) {
         return Err(RequestReason::TooLarge);
     }
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    match tokio::time::timeout(limits.body_timeout, collect(body, limits.body_bytes_max)).await {
-        Ok(result) => result,
-        Err(_) => Err(RequestReason::Incomplete),
-    }
+    Ok(())
 }
 
-async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, RequestReason>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        // Trailers carry nothing we would read.
-        let Ok(data) = frame.map_err(|_| RequestReason::Incomplete)?.into_data() else { continue };
-        if first.len() + more.len() + data.len() > bytes_max {
-            return Err(RequestReason::TooLarge);
+/// A body while it arrives.
+struct Collecting<B> {
+    body: B,
+    bytes_max: usize,
+    first: Bytes,
+    more: BytesMut,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Collecting<B> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RequestReason>> {
+        while let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            // Trailers carry nothing we would read.
+            let Ok(data) = frame.map_err(|_| RequestReason::Incomplete)?.into_data() else { continue };
+            if self.first.len() + self.more.len() + data.len() > self.bytes_max {
+                return Poll::Ready(Err(RequestReason::TooLarge));
+            }
+            if self.first.is_empty() && self.more.is_empty() {
+                self.first = data;
+                continue;
+            }
+            if self.more.is_empty() {
+                self.more.extend_from_slice(&std::mem::take(&mut self.first));
+            }
+            self.more.extend_from_slice(&data);
         }
-        if first.is_empty() && more.is_empty() {
-            first = data;
-            continue;
-        }
-        if more.is_empty() {
-            more.extend_from_slice(&first);
-            first = Bytes::new();
-        }
-        more.extend_from_slice(&data);
+        let (first, more) = (std::mem::take(&mut self.first), std::mem::take(&mut self.more));
+        Poll::Ready(Ok(if more.is_empty() { first } else { more.freeze() }))
     }
-    Ok(if more.is_empty() { first } else { more.freeze() })
 }
 
 /// The length the client announced; the server has checked that it is one number (RFC 9112 section 6.3).

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::http::{Body, Response};
 use crate::issuer::Document;
 use crate::protocol::error::{OAuthError, RequestReason};
+use crate::protocol::reply::TokenReply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -47,6 +48,15 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(256);
     match serde_json::to_writer(&mut bytes, body) {
         Ok(()) => json_bytes(status, bytes.into()),
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// A token answer (RFC 6749 section 5.1).
+#[must_use]
+pub fn token(reply: &TokenReply) -> Response {
+    match reply.to_json() {
+        Ok(bytes) => json_bytes(StatusCode::OK, bytes.into()),
         Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

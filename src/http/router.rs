@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
 use crate::ambient::Clock;
-use crate::http::endpoint::{self, Answered};
+use crate::http::endpoint::{self, Answered, Read};
+use crate::http::extract::MediaType;
 use crate::http::limits::BodyLimits;
-use crate::http::{Handler, Peer, Request, respond};
+use crate::http::{Handler, Peer, Request, Response, respond};
 use crate::issuer::{Issuer, STATUS_LISTS_PATH};
 use crate::protocol::metadata::well_known_path;
 use crate::telemetry::log::RequestLine;
@@ -93,6 +95,15 @@ impl Route {
         }
     }
 
+    /// The media types of the body it reads; none if it reads no body.
+    fn reads(self) -> &'static [MediaType] {
+        match self {
+            Self::Token | Self::Revoke | Self::Introspect => &[MediaType::Form],
+            Self::Login => &[MediaType::Form, MediaType::Json],
+            _ => &[],
+        }
+    }
+
     fn takes(self, method: &Method) -> bool {
         match self.allow() {
             "*" => true,
@@ -155,55 +166,85 @@ impl Shared {
         }
     }
 
-    async fn answer(&self, route: Route, request: Request, peer: Peer) -> Answered {
-        if route != Route::Unknown && !route.takes(request.method()) {
-            return Answered::plain(respond::method_not_allowed(route.allow()));
-        }
+    /// Answers what came with a body.
+    async fn posted(&self, route: Route, read: &Read, peer: Peer) -> Answered {
         match route {
-            Route::Token => endpoint::token::post(self, request, peer).await,
-            Route::Login => endpoint::login::post(self, request, peer).await,
-            Route::Revoke => endpoint::revoke::post(self, request, peer).await,
-            Route::Introspect => endpoint::introspect::post(self, request, peer).await,
-            Route::Jwks => endpoint::jwks::get(self, &request, peer),
-            Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
-            Route::Revocations => endpoint::revocations::get(self, &request, peer),
-            Route::StatusLists => endpoint::status::aggregation(self, &request).await,
-            Route::StatusList => endpoint::status::list(self, &request).await,
-            Route::Verify => endpoint::verify::any(self, &request),
-            Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
+            Route::Login => {
+                // Boxed: rare, and larger than all the others.
+                Box::pin(endpoint::login::post(self, read, peer)).await
+            }
+            Route::Revoke => endpoint::revoke::post(self, read, peer).await,
+            Route::Introspect => endpoint::introspect::post(self, read, peer),
+            _ => endpoint::token::post(self, read, peer).await,
         }
+    }
+
+    /// Answers what needs neither a body nor time.
+    fn asked(&self, route: Route, request: &Request, peer: Peer) -> Answered {
+        match route {
+            Route::Jwks => endpoint::jwks::get(self, request, peer),
+            Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, request, route),
+            Route::Revocations => endpoint::revocations::get(self, request, peer),
+            Route::Verify => endpoint::verify::any(self, request),
+            _ => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    /// Answers what may have to wait for something to be built.
+    async fn awaited(&self, route: Route, request: Request) -> Answered {
+        match route {
+            Route::StatusLists => endpoint::status::aggregation(self, &request).await,
+            _ => endpoint::status::list(self, &request).await,
+        }
+    }
+
+    /// Counts and logs an answer, and lets it go.
+    fn note(&self, route: Route, method: &'static str, began: Duration, answered: Answered) -> Response {
+        let took = self.clock.monotonic().saturating_sub(began);
+        let status = answered.response.status().as_u16();
+        if let Some((_, counted)) = self.counted.iter().find(|(own, _)| *own == route) {
+            counted.observe(status, took);
+        }
+        if let Some(reason) = answered.refused {
+            self.metrics.refusals.inc(reason);
+        }
+        let line = RequestLine {
+            method,
+            route: route.template(),
+            status,
+            took,
+            client_id: None,
+            jti: None,
+            family: None,
+            reason: answered.refused,
+        };
+        line.emit();
+        answered.response
     }
 }
 
 impl Handler for Public {
-    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = crate::http::Response> + Send + 'static {
+    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Response> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         async move {
             let began = shared.clock.monotonic();
             let route = shared.route(request.uri().path());
-            let method = request.method().clone();
-            let answered = shared.answer(route, request, peer).await;
-            let took = shared.clock.monotonic().saturating_sub(began);
-            let status = answered.response.status().as_u16();
-            if let Some((_, counted)) = shared.counted.iter().find(|(own, _)| *own == route) {
-                counted.observe(status, took);
-            }
-            if let Some(reason) = answered.refused {
-                shared.metrics.refusals.inc(reason);
-            }
-            let line = RequestLine {
-                // A method is the client's text too: only those we know are named.
-                method: known_method(&method),
-                route: route.template(),
-                status,
-                took,
-                client_id: None,
-                jti: None,
-                family: None,
-                reason: answered.refused,
+            // A method is the client's text too: only those we know are named.
+            let method = known_method(request.method());
+            let answered = if route != Route::Unknown && !route.takes(request.method()) {
+                Answered::plain(respond::method_not_allowed(route.allow()))
+            } else if matches!(route, Route::StatusLists | Route::StatusList) {
+                // Boxed: rare, and larger than what most requests need.
+                Box::pin(shared.awaited(route, request)).await
+            } else if route.reads().is_empty() {
+                shared.asked(route, &request, peer)
+            } else {
+                match Read::from(request, &shared.limits, route.reads()).await {
+                    Ok(read) => shared.posted(route, &read, peer).await,
+                    Err(error) => Answered::refused(error),
+                }
             };
-            line.emit();
-            answered.response
+            shared.note(route, method, began, answered)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From a decision to an answer: sign and hold, commit, release.
 
+use std::future::Future;
+
 use crate::ambient::entropy::draw;
 use crate::grant::{self, Decision, Mint, Refusal};
 use crate::issuer::{Issuer, RETRY_AFTER, Settings, no_entropy, unavailable, wait_for_clock};
@@ -8,11 +10,19 @@ use crate::protocol::error::{OAuthError, UnavailableReason};
 use crate::protocol::id::Jti;
 use crate::protocol::reply::TokenReply;
 use crate::protocol::time::UnixSeconds;
-use crate::state::Rotated;
+use crate::state::{Change, Rotated, Rotation};
 use crate::token::{Draft, Minted, mint, seal_refresh};
 
+/// An answer that is ready, and what must be lasting before it may leave.
+struct Held {
+    reply: TokenReply,
+    rotation: Option<Rotation>,
+    changes: Vec<Change>,
+}
+
 impl Issuer {
-    /// Carries a decision out. Every token that is issued is issued here.
+    /// Carries a decision out. Every token that is issued is issued here. Signing and sealing are done when this returns;
+    /// the rest is waiting, and what waits is small.
     ///
     /// 1. Refuse while the clock is behind: every date in a token would be wrong.
     /// 2. Sign the access token and seal the refresh token; hold both.
@@ -24,18 +34,40 @@ impl Issuer {
     /// `Unavailable` for the clock, from the signer, the randomness or the store: nothing was burned, the client may
     /// try again.
     /// `InvalidGrant` if the rotation lost against a revocation or met a replay.
-    pub(super) async fn carry_out(
+    pub(super) fn carry_out(
         &self,
         decision: Decision,
         settings: &Settings,
         now: UnixSeconds,
-    ) -> Result<TokenReply, OAuthError> {
+    ) -> impl Future<Output = Result<TokenReply, OAuthError>> + Send + use<'_> {
+        let held = self.hold(decision, settings, now);
+        async move {
+            let Held { reply, rotation, changes } = held?;
+            // 3
+            if let Some(rotation) = rotation {
+                let verdict = self.store.rotate(rotation, now).await.map_err(unavailable)?;
+                self.metrics.refreshes.inc(verdict_name(verdict));
+                if let Err(refusal) = grant::refresh_token::settle(verdict) {
+                    return Err(self.refuse(refusal, now).await);
+                }
+            }
+            // 4
+            if !changes.is_empty() {
+                self.store.commit(changes, now).await.map_err(unavailable)?;
+            }
+            // 5
+            Ok(reply)
+        }
+    }
+
+    /// Signs and seals what was decided; nothing of it may leave yet.
+    fn hold(&self, decision: Decision, settings: &Settings, now: UnixSeconds) -> Result<Held, OAuthError> {
         // 1
         if let Some(behind) = self.store.read_clock(self.clock.now()).behind {
             return Err(wait_for_clock(behind));
         }
         // 2
-        let keys = self.keyring.current();
+        let keys = self.keyring.peek();
         let minted = self.sign(&decision.mint, settings, &keys, now)?;
         let sealed = match &decision.refresh {
             None => None,
@@ -47,26 +79,14 @@ impl Issuer {
                 Some(sealed)
             }
         };
-        // 3
-        if let Some(rotation) = decision.rotation.clone() {
-            let verdict = self.store.rotate(rotation, now).await.map_err(unavailable)?;
-            self.metrics.refreshes.inc(verdict_name(verdict));
-            if let Err(refusal) = grant::refresh_token::settle(verdict) {
-                return Err(self.refuse(refusal, now).await);
-            }
-        }
-        // 4
-        if !decision.changes.is_empty() {
-            self.store.commit(decision.changes, now).await.map_err(unavailable)?;
-        }
-        // 5
-        Ok(TokenReply {
+        let reply = TokenReply {
             access_token: minted.token,
             token_type: "Bearer",
             expires_in: minted.expires_at.since(now).as_secs(),
             refresh_token: sealed,
             scope: decision.mint.scope,
-        })
+        };
+        Ok(Held { reply, rotation: decision.rotation, changes: decision.changes })
     }
 
     /// Makes what a refusal wants remembered lasting, and gives the error to answer with.

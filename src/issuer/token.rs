@@ -1,7 +1,7 @@
 //! `POST /token` (RFC 6749 section 3.2): every grant.
 
 use crate::client::{Client, GrantType};
-use crate::grant::{self, Asked, refresh_token};
+use crate::grant::{self, Asked, Decision, Refusal, refresh_token};
 use crate::issuer::{Call, Issuer, Settings};
 use crate::protocol::error::{GrantReason, OAuthError};
 use crate::protocol::reply::TokenReply;
@@ -13,7 +13,8 @@ impl Issuer {
     ///
     /// 1. Which client is it? (RFC 6749 section 2.3)
     /// 2. Which grant does it ask for, and is that one offered?
-    /// 3. Read the facts, ask the grant, carry its decision out.
+    ///    Read the facts and ask it.
+    /// 3. Carry its decision out.
     ///
     /// # Errors
     /// The [`OAuthError`] to answer with.
@@ -24,15 +25,32 @@ impl Issuer {
         let client = self.authenticate(call, now)?;
         // 2
         let asked_grant = call.params.required("grant_type").map_err(OAuthError::InvalidRequest)?;
-        let result = match asked_grant {
-            "client_credentials" => self.client_credentials(call, &client, &settings, now).await,
+        let decided = match asked_grant {
+            "client_credentials" => self.client_credentials(call, &client, &settings, now),
             "refresh_token" => self.refresh(call, &client, &settings, now).await,
-            // RFC 9700 section 2.4: not offered unless an old client cannot do without.
+            // RFC 9700 section 2.4: not offered unless an old client cannot do without. Boxed: rare, and large.
             "password" if settings.password_grant => {
-                self.log_in(call, &client, grant::login::Via::PasswordGrant, &settings, now).await
+                let via = grant::login::Via::PasswordGrant;
+                let result = Box::pin(self.log_in(call, &client, via, &settings, now)).await;
+                return self.noted(result, &client, asked_grant);
             }
             _ => return Err(OAuthError::UnsupportedGrantType),
         };
+        // 3
+        let result = match decided {
+            Ok(decision) => self.carry_out(decision, &settings, now).await,
+            Err(refusal) => Err(self.refuse(refusal, now).await),
+        };
+        self.noted(result, &client, asked_grant)
+    }
+
+    /// Counts a token, or says why there is none.
+    fn noted(
+        &self,
+        result: Result<TokenReply, OAuthError>,
+        client: &Client,
+        asked_grant: &str,
+    ) -> Result<TokenReply, OAuthError> {
         match &result {
             Ok(_) => self.metrics.tokens_issued.inc(grant_name(asked_grant)),
             Err(error) => {
@@ -42,36 +60,33 @@ impl Issuer {
         result
     }
 
-    async fn client_credentials(
+    fn client_credentials(
         &self,
         call: &Call<'_>,
         client: &Client,
         settings: &Settings,
         now: UnixSeconds,
-    ) -> Result<TokenReply, OAuthError> {
+    ) -> Result<Decision, Refusal> {
         let asked = Asked::from_params(call.params)?;
         let epochs = self.epochs(None, &client.id);
-        match grant::client_credentials::decide(&asked, epochs, client, &settings.grant, now) {
-            Ok(decision) => self.carry_out(decision, settings, now).await,
-            Err(refusal) => Err(self.refuse(refusal, now).await),
-        }
+        grant::client_credentials::decide(&asked, epochs, client, &settings.grant, now)
     }
 
     /// 1. Open the token: what opens is authentic. Everything that does not open is one refusal.
     /// 2. Read the facts: its family, the epochs, its user today.
-    /// 3. Decide; then sign and hold, rotate, release ([`Issuer::carry_out`]).
+    /// 3. Decide; what follows is to sign and hold, rotate, release ([`Issuer::carry_out`]).
     async fn refresh(
         &self,
         call: &Call<'_>,
         client: &Client,
         settings: &Settings,
         now: UnixSeconds,
-    ) -> Result<TokenReply, OAuthError> {
+    ) -> Result<Decision, Refusal> {
         let text = call.params.required("refresh_token").map_err(OAuthError::InvalidRequest)?;
         let asked = Asked::from_params(call.params)?;
         // 1
         let token = {
-            let keys = self.keyring.current();
+            let keys = self.keyring.peek();
             open_refresh(text, |id| keys.opener(id).map(AsRef::as_ref))
                 .map_err(|_| OAuthError::InvalidGrant(GrantReason::Unreadable))?
         };
@@ -83,17 +98,13 @@ impl Issuer {
             profile,
         };
         // 3
-        match refresh_token::decide(&token, &asked, &facts, client, &settings.grant, now) {
-            Ok(decision) => self.carry_out(decision, settings, now).await,
-            Err(refusal) => {
-                if !refusal.changes.is_empty() {
-                    // Thief or victim: whoever watches the log should know.
-                    tracing::warn!(client_id = %client.id, family = %token.family, generation = %token.generation, "refresh token replayed; family revoked");
-                    self.metrics.refreshes.inc("reused");
-                }
-                Err(self.refuse(refusal, now).await)
-            }
+        let decided = refresh_token::decide(&token, &asked, &facts, client, &settings.grant, now);
+        if decided.as_ref().is_err_and(|refusal| !refusal.changes.is_empty()) {
+            // Thief or victim: whoever watches the log should know.
+            tracing::warn!(client_id = %client.id, family = %token.family, generation = %token.generation, "refresh token replayed; family revoked");
+            self.metrics.refreshes.inc("reused");
         }
+        decided
     }
 }
 

@@ -7,6 +7,7 @@ use crate::keys::SigningKey;
 use crate::keys::signing::SignError;
 use crate::protocol::base64url;
 use crate::protocol::id::{Audience, Jti};
+use crate::protocol::json;
 use crate::protocol::time::UnixSeconds;
 use crate::token::draft::{Checked, Draft};
 
@@ -62,9 +63,9 @@ fn write_claims(
     out: &mut Vec<u8>,
 ) -> Result<(), serde_json::Error> {
     out.extend_from_slice(b"{\"iss\":");
-    string(&draft.issuer, out)?;
+    json::append_string(&draft.issuer, out)?;
     out.extend_from_slice(b",\"sub\":");
-    string(draft.subject.as_str(), out)?;
+    json::append_string(draft.subject.as_str(), out)?;
     out.extend_from_slice(b",\"aud\":");
     audiences(&draft.audiences, out)?;
     out.extend_from_slice(b",\"exp\":");
@@ -74,11 +75,11 @@ fn write_claims(
     out.extend_from_slice(b",\"jti\":\"");
     out.extend_from_slice(&base64url::encode_id(&jti.0));
     out.extend_from_slice(b"\",\"client_id\":");
-    string(draft.client.as_str(), out)?;
+    json::append_string(draft.client.as_str(), out)?;
     // RFC 6749 section 3.3: a scope has at least one token; an empty one is left out.
     if !draft.scope.is_empty() {
         out.extend_from_slice(b",\"scope\":");
-        string(draft.scope.as_str(), out)?;
+        json::append_string(draft.scope.as_str(), out)?;
     }
     if let Some(family) = draft.session {
         out.extend_from_slice(b",\"sid\":\"");
@@ -94,7 +95,7 @@ fn write_claims(
         out.extend_from_slice(b",\"status\":{\"status_list\":{\"idx\":");
         serde_json::to_writer(&mut *out, &status.index)?;
         out.extend_from_slice(b",\"uri\":");
-        string(&status.uri, out)?;
+        json::append_string(&status.uri, out)?;
         out.extend_from_slice(b"}}");
     }
     out.push(b'}');
@@ -104,20 +105,7 @@ fn write_claims(
 /// RFC 7519 section 4.1.3: one audience may be written as a string, which every verifier reads.
 fn audiences(audiences: &[Audience], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     match audiences {
-        [one] => string(one.as_str(), out),
+        [one] => json::append_string(one.as_str(), out),
         many => serde_json::to_writer(out, many),
     }
-}
-
-/// A JSON string (RFC 8259 section 7). Nearly every text needs no escape and is copied whole.
-fn string(text: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    // Without an early exit: the loop over all bytes is one the compiler vectorises.
-    let needs_escape = text.bytes().fold(false, |found, b| found | (b < 0x20) | (b == b'"') | (b == b'\\'));
-    if needs_escape {
-        return serde_json::to_writer(out, text);
-    }
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
-    Ok(())
 }

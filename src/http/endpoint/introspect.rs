@@ -4,20 +4,19 @@ use hyper::StatusCode;
 
 use crate::http::endpoint::{Answered, Read};
 use crate::http::router::Shared;
-use crate::http::{Peer, Request, respond};
+use crate::http::{Peer, respond};
 use crate::protocol::error::OAuthError;
 use crate::protocol::reply::Introspection;
 
 /// Answers an introspection request (RFC 7662 section 2).
-pub async fn post(shared: &Shared, request: Request, peer: Peer) -> Answered {
-    match answer(shared, request, peer).await {
+pub fn post(shared: &Shared, read: &Read, peer: Peer) -> Answered {
+    match answer(shared, read, peer) {
         Ok(reply) => Answered::plain(respond::json(StatusCode::OK, &reply)),
         Err(error) => Answered::refused(error),
     }
 }
 
-async fn answer(shared: &Shared, request: Request, peer: Peer) -> Result<Introspection, OAuthError> {
-    let read = Read::form(request, &shared.limits).await?;
+fn answer(shared: &Shared, read: &Read, peer: Peer) -> Result<Introspection, OAuthError> {
     let params = read.params()?;
     shared.issuer.introspect(&read.call(&params, peer))
 }

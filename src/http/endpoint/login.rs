@@ -2,28 +2,26 @@
 
 use std::borrow::Cow;
 
-use hyper::StatusCode;
 use serde_json::Value;
 
 use crate::http::endpoint::{Answered, Read};
 use crate::http::extract::MediaType;
 use crate::http::router::Shared;
-use crate::http::{Peer, Request, respond};
+use crate::http::{Peer, respond};
 use crate::protocol::error::{OAuthError, RequestReason};
 use crate::protocol::json;
 use crate::protocol::params::Params;
 use crate::protocol::reply::TokenReply;
 
 /// Answers a log-in: JSON or form, answered like the token endpoint.
-pub async fn post(shared: &Shared, request: Request, peer: Peer) -> Answered {
-    match answer(shared, request, peer).await {
-        Ok(reply) => Answered::plain(respond::json(StatusCode::OK, &reply)),
+pub async fn post(shared: &Shared, read: &Read, peer: Peer) -> Answered {
+    match answer(shared, read, peer).await {
+        Ok(reply) => Answered::plain(respond::token(&reply)),
         Err(error) => Answered::refused(error),
     }
 }
 
-async fn answer(shared: &Shared, request: Request, peer: Peer) -> Result<TokenReply, OAuthError> {
-    let read = Read::from(request, &shared.limits, &[MediaType::Form, MediaType::Json]).await?;
+async fn answer(shared: &Shared, read: &Read, peer: Peer) -> Result<TokenReply, OAuthError> {
     let params = match read.kind {
         MediaType::Form => read.params()?,
         MediaType::Json => from_json(&read.body).map_err(OAuthError::InvalidRequest)?,

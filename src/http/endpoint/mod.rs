@@ -11,6 +11,8 @@ pub mod status;
 pub mod token;
 pub mod verify;
 
+use std::future::Future;
+
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 
@@ -51,34 +53,39 @@ impl Answered {
 }
 
 /// A request's body and credentials, read whole and within bounds.
-struct Read {
+pub struct Read {
     kind: MediaType,
     body: Bytes,
     authorization: Option<HeaderValue>,
 }
 
 impl Read {
-    /// Reads a request whose body is of one of the `accepted` types.
-    async fn from(request: Request, limits: &BodyLimits, accepted: &[MediaType]) -> Result<Self, OAuthError> {
+    /// Reads a request whose body is of one of the `accepted` types. What is needed of its header is taken at once, so
+    /// that nothing else of it is carried along while the body arrives.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for a body that is not one of these or does not arrive whole, `InvalidClient` for more than one
+    /// `Authorization` header.
+    pub fn from(
+        request: Request,
+        limits: &BodyLimits,
+        accepted: &[MediaType],
+    ) -> impl Future<Output = Result<Self, OAuthError>> + use<> {
         let invalid = OAuthError::InvalidRequest;
         let (head, body) = request.into_parts();
-        let kind = media_type(&head.headers).map_err(invalid)?;
-        if !accepted.contains(&kind) {
-            return Err(invalid(RequestReason::MediaType));
-        }
-        let body = read_body(&head.headers, body, limits).await.map_err(invalid)?;
+        let kind = media_type(&head.headers).map_err(invalid);
+        let kind = kind.and_then(|kind| match accepted.contains(&kind) {
+            true => Ok(kind),
+            false => Err(invalid(RequestReason::MediaType)),
+        });
         let mut credentials = head.headers.get_all(AUTHORIZATION).iter();
-        let authorization = credentials.next().cloned();
-        // RFC 9110 section 11.6.2 knows one Authorization header.
-        if credentials.next().is_some() {
-            return Err(OAuthError::InvalidClient(ClientReason::Malformed));
-        }
-        Ok(Self { kind, body, authorization })
-    }
-
-    /// Reads a form.
-    async fn form(request: Request, limits: &BodyLimits) -> Result<Self, OAuthError> {
-        Self::from(request, limits, &[MediaType::Form]).await
+        let authorization = match (credentials.next().cloned(), credentials.next()) {
+            (authorization, None) => Ok(authorization),
+            // RFC 9110 section 11.6.2 knows one Authorization header.
+            (_, Some(_)) => Err(OAuthError::InvalidClient(ClientReason::Malformed)),
+        };
+        let body = read_body(&head.headers, body, limits);
+        async move { Ok(Self { kind: kind?, body: body.await.map_err(invalid)?, authorization: authorization? }) }
     }
 
     /// The parameters of a form (RFC 6749 appendix B).

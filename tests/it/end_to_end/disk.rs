@@ -76,7 +76,8 @@ fn only_changes_are_refused(server: &Server, secret: &str, token: &str, access: 
     let parts = ready.json();
     assert_eq!((ready.status, parts["refresh"].as_str()), (503, Some("poisoned")), "{parts}");
     assert_eq!((parts["issue"].as_str(), parts["verify"].as_str()), (Some("ok"), Some("ok")), "{parts}");
-    assert!(server.log().contains("the state cannot be written"), "{}", server.log());
+    let log = server.log();
+    assert!(log.contains("the state cannot be written") && log.contains("the gateway started again"), "{log}");
 }
 
 fn stop(server: &mut Server) {
@@ -117,7 +118,6 @@ fn a_full_disk_stops_refreshes_and_nothing_else() {
     // Room is back: it needs a start, as its log says, and then the same token works.
     std::fs::remove_file(&ballast).expect("removed");
     assert_eq!(refresh(&server.url(""), &client.token).expect("an answer").status, 503);
-    assert!(server.log().contains("start"), "{}", server.log());
     stop(&mut server);
     start_again(&mut server);
     assert_eq!(refresh(&server.url(""), &client.token).expect("an answer").status, 200);
