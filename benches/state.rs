@@ -1,7 +1,6 @@
 //! `cargo bench --bench state`: the state in memory and on disk, against the targets. See `benches/README.md`.
 //!
-//! `-- quick` leaves out 100 million entries, `-- disk` everything but the disk, `-- start` everything but the
-//! start. Everything durable is written to `target/bench-state`, on the disk of this
+//! `-- quick` leaves out 100 million entries, `-- memory`, `-- disk` and `-- start` everything but that. Everything durable is written to `target/bench-state`, on the disk of this
 //! package, and removed afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::disallowed_methods)]
@@ -29,8 +28,14 @@ const SPAN: Duration = Duration::from_secs(3);
 fn main() {
     let quick = std::env::args().any(|argument| argument == "quick");
     let only = |name: &str| std::env::args().any(|argument| argument == name);
+    println!("load {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
+    println!("measured: while no other program had the processor; wall: with their turns in it\n");
+    println!("{:44} {:>10} {:>8} {:>8}", "what", "measured", "must", "aim");
     if !only("disk") && !only("start") {
         in_memory(quick);
+    }
+    if only("memory") {
+        return;
     }
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench-state");
     let _ = std::fs::remove_dir_all(&folder);
@@ -43,19 +48,55 @@ fn main() {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
+/// Prints one line of the table: what, how much, and what it should be at the most.
+fn line(what: &str, measured: f64, target: Option<(f64, f64)>, note: &str) {
+    let (must, aim, verdict) = match target {
+        Some((must, aim)) if measured <= aim => (must.to_string(), aim.to_string(), "aim reached"),
+        Some((must, aim)) if measured <= must => (must.to_string(), aim.to_string(), "must reached"),
+        Some((must, aim)) => (must.to_string(), aim.to_string(), "MISSED"),
+        None => (String::new(), String::new(), ""),
+    };
+    println!("{what:44} {measured:>10.2} {must:>8} {aim:>8} {verdict:12} {note}");
+}
+
+/// The targets of one size; `None` where there is none.
+struct Targets {
+    size: usize,
+    bytes: Option<(f64, f64)>,
+    miss: Option<(f64, f64)>,
+    hit: Option<(f64, f64)>,
+    insert: Option<(f64, f64)>,
+    gone: Option<(f64, f64)>,
+}
+
 fn in_memory(quick: bool) {
-    let sizes: &[usize] = if quick { &[1_000_000, 10_000_000] } else { &[1_000_000, 10_000_000, 100_000_000] };
-    println!("denylist            entries   B/entry  RSS B/entry   miss ns    hit ns   worst insert ms   drop ms");
-    for size in sizes {
-        denylist(*size);
-        hash_set(*size);
+    let bytes = Some((16.0, 10.5));
+    let rows = [
+        Targets { size: 1_000_000, bytes: None, miss: Some((40.0, 20.0)), hit: None, insert: None, gone: None },
+        Targets {
+            size: 10_000_000,
+            bytes,
+            miss: Some((100.0, 60.0)),
+            hit: None,
+            insert: Some((10.0, 1.0)),
+            gone: Some((20.0, 3.0)),
+        },
+        Targets {
+            size: 100_000_000,
+            bytes,
+            miss: Some((120.0, 60.0)),
+            hit: Some((250.0, 130.0)),
+            insert: None,
+            gone: None,
+        },
+    ];
+    for targets in rows.iter().take(if quick { 2 } else { 3 }) {
+        let (ours, theirs) = (denylist(targets.size), hash_set(targets.size));
+        ours.print(&theirs, targets);
     }
-    println!("targets             10 M and 100 M: <= 16 (aim 10.5) B; miss <= 40/100/120 (20/60/60) ns at 1/10/100 M;");
-    println!("                    hit <= 250 (130) ns at 100 M; insert <= 10 (1) ms and drop <= 20 (3) ms at 10 M\n");
     for size in [1_000_000, 10_000_000] {
         families(size);
     }
-    println!("target              <= 32 (aim 20) B\n");
 }
 
 /// Numbers that look random and can be made again: entry `n` of a set is `mix(n)`.
@@ -87,46 +128,132 @@ fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1e3
 }
 
-/// Nanoseconds a look-up, and how many said yes.
-fn look_up(from: u64, entries: usize, mut ask: impl FnMut(u64) -> bool) -> (f64, usize) {
+/// How often this thread has lost its processor to another program.
+fn interruptions() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// Processor time of the whole process.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let ticks = |field: usize| stat.split(' ').nth(field).unwrap().parse::<f64>().unwrap();
+    (ticks(13) + ticks(14)) / 100.0
+}
+
+/// What many small steps took; and, because other programs use the machine too, only those that none of them interrupted.
+#[derive(Clone, Copy, Default)]
+struct Took {
+    own: Duration,
+    own_steps: usize,
+    own_worst: Duration,
+    wall: Duration,
+    steps: usize,
+    worst: Duration,
+}
+
+impl Took {
+    /// Runs `step` for every number below `count`, a few between two looks at the interruptions.
+    fn of(count: usize, together: usize, mut step: impl FnMut(u64)) -> Self {
+        let mut took = Self::default();
+        let mut before = interruptions();
+        for first in (0..count).step_by(together) {
+            let (mut sum, mut worst) = (Duration::ZERO, Duration::ZERO);
+            let last = count.min(first + together);
+            // Single steps are worth a look at the clock only if they are few.
+            let each = together <= STEPS_TIMED_EACH;
+            let began = Instant::now();
+            for n in first..last {
+                let began = each.then(Instant::now);
+                step(n as u64);
+                worst = worst.max(began.map_or(Duration::ZERO, |began| began.elapsed()));
+            }
+            sum += began.elapsed();
+            took.steps += last - first;
+            took.wall += sum;
+            took.worst = took.worst.max(worst);
+            let after = interruptions();
+            if after == before {
+                took.own_steps += last - first;
+                took.own += sum;
+                took.own_worst = took.own_worst.max(worst);
+            }
+            before = after;
+        }
+        took
+    }
+
+    /// Nanoseconds a step: undisturbed, and of all.
+    fn nanos(&self) -> [f64; 2] {
+        [(self.own, self.own_steps), (self.wall, self.steps)]
+            .map(|(span, steps)| span.as_secs_f64() * 1e9 / steps.max(1) as f64)
+    }
+}
+
+const STEPS_TIMED_EACH: usize = 256;
+
+/// Time of all look-ups, and how many said yes.
+fn look_up(from: u64, entries: usize, mut ask: impl FnMut(u64) -> bool) -> (Took, usize) {
     // In an order that no cache foresees; the next does not wait for the one before, as in a server.
     let entries = entries as u64;
-    let began = Instant::now();
-    let yes = (0..LOOK_UPS as u64).filter(|n| ask(from + mix(n ^ 0xabcd) % entries)).count();
-    (began.elapsed().as_secs_f64() * 1e9 / LOOK_UPS as f64, yes)
+    let mut yes = 0;
+    let took = Took::of(LOOK_UPS, 10_000, |n| yes += usize::from(ask(from + mix(n ^ 0xabcd) % entries)));
+    (took, yes)
 }
 
-fn row(name: &str, size: usize, counted: usize, resident: usize, times: [f64; 4]) {
-    let [miss, hit, stall, gone] = times;
-    let each = |bytes: usize| bytes as f64 / size as f64;
-    println!(
-        "{name:16} {size:>10} {:>9.2} {:>12.2} {miss:>9.0} {hit:>9.0} {stall:>17.2} {gone:>9.2}",
-        each(counted),
-        each(resident)
-    );
+/// What came out for one set of one size.
+struct Figures {
+    counted: usize,
+    resident: usize,
+    miss: Took,
+    hit: Took,
+    insert: Took,
+    gone: Took,
 }
 
-fn denylist(size: usize) {
+impl Figures {
+    fn print(&self, other: &Self, targets: &Targets) {
+        let millions = targets.size / 1_000_000;
+        let say = |what: &str, value: f64, target, note: String| {
+            line(&format!("denylist, {millions} M: {what}"), value, target, &note);
+        };
+        let each = |bytes: usize| bytes as f64 / targets.size as f64;
+        let rss = format!("RSS {:.2}; hashbrown {:.2}", each(self.resident), each(other.resident));
+        say("bytes an entry", each(self.counted), targets.bytes, rss);
+        for (what, own, other, target) in
+            [("miss", self.miss, other.miss, targets.miss), ("hit", self.hit, other.hit, targets.hit)]
+        {
+            let ([ns, wall], [other_ns, other_wall]) = (own.nanos(), other.nanos());
+            let ratio = ns / other_ns;
+            let note = format!("wall {wall:.0}; hashbrown {other_ns:.0} (wall {other_wall:.0}), ratio {ratio:.2}");
+            say(&format!("{what}, ns"), ns, target, note);
+        }
+        let (worst, theirs) = (millis(self.insert.worst), millis(other.insert.worst));
+        let note = format!("wall {worst:.2}; hashbrown {theirs:.0}");
+        say("worst insert, ms", millis(self.insert.own_worst), targets.insert, note);
+        let note = format!("hashbrown {:.1}", millis(other.gone.wall));
+        say("drop, ms", millis(self.gone.wall), targets.gone, note);
+    }
+}
+
+fn denylist(size: usize) -> Figures {
     let runtime = runtime();
     let before = resident();
     let store = MemoryStore::new(settings());
-    let mut stall = Duration::ZERO;
-    for n in 0..size as u64 {
+    let insert = Took::of(size, STEPS_TIMED_EACH, |n| {
         let changes = vec![Change::DenyJti { jti: Jti(id(n)), expires_at: END }];
-        let began = Instant::now();
         runtime.block_on(store.commit(changes, NOW)).unwrap();
-        stall = stall.max(began.elapsed());
-    }
-    let grown = resident().saturating_sub(before);
-    let bytes = store.figures().state.bytes;
+    });
+    let resident = resident().saturating_sub(before);
+    let counted = store.figures().state.bytes;
     assert_eq!(store.figures().state.jtis, size, "two ids of one tag are unlikely enough to be a mistake");
     let (hit, yes) = look_up(0, size, |n| store.is_denied(Jti(id(n)), END, NOW));
     assert_eq!(yes, LOOK_UPS);
     let (miss, yes) = look_up(1 << 40, size, |n| store.is_denied(Jti(id(n)), END, NOW));
     assert_eq!(yes, 0);
-    let began = Instant::now();
-    store.tick(UnixSeconds(END.0 + 60));
-    row("mintgate", size, bytes, grown, [miss, hit, millis(stall), millis(began.elapsed())]);
+    let gone = Took::of(1, 1, |_| store.tick(UnixSeconds(END.0 + 60)));
+    Figures { counted, resident, miss, hit, insert, gone }
 }
 
 /// Ids are random: their own bits are their hash.
@@ -146,23 +273,18 @@ impl Hasher for AsIs {
 }
 
 /// hashbrown, as the standard library has it: one table, no lock.
-fn hash_set(size: usize) {
+fn hash_set(size: usize) -> Figures {
     let before = resident();
     let mut set: HashSet<u128, BuildHasherDefault<AsIs>> = HashSet::default();
-    let mut stall = Duration::ZERO;
-    for n in 0..size as u64 {
-        let id = u128::from_be_bytes(id(n));
-        let began = Instant::now();
-        set.insert(id);
-        stall = stall.max(began.elapsed());
-    }
-    let grown = resident().saturating_sub(before);
+    let insert = Took::of(size, STEPS_TIMED_EACH, |n| {
+        set.insert(u128::from_be_bytes(id(n)));
+    });
+    let resident = resident().saturating_sub(before);
     let (hit, _) = look_up(0, size, |n| set.contains(&u128::from_be_bytes(id(n))));
     let (miss, _) = look_up(1 << 40, size, |n| set.contains(&u128::from_be_bytes(id(n))));
-    let bytes = set.capacity() * 8 / 7 * 17;
-    let began = Instant::now();
-    drop(set);
-    row("hashbrown", size, bytes, grown, [miss, hit, millis(stall), millis(began.elapsed())]);
+    let counted = set.capacity() * 8 / 7 * 17;
+    let gone = Took::of(1, 1, |_| set = HashSet::default());
+    Figures { counted, resident, miss, hit, insert, gone }
 }
 
 fn family(n: u64) -> FamilyId {
@@ -185,7 +307,8 @@ fn families(size: usize) {
     assert_eq!(state.families, size);
     let each = |bytes: usize| bytes as f64 / size as f64;
     let grown = resident().saturating_sub(before);
-    println!("{size:>10} families idle: {:.2} B a family, RSS {:.2} B a family", each(state.bytes), each(grown));
+    let what = format!("families, {} M, idle: bytes each", size / 1_000_000);
+    line(&what, each(state.bytes), Some((32.0, 20.0)), &format!("RSS {:.2}", each(grown)));
 }
 
 /// Syncs a second of one writer that appends to a file of its own.
@@ -239,7 +362,7 @@ fn refreshes(runtime: &tokio::runtime::Runtime, store: Arc<dyn Store>, writers: 
 fn durable(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let runtime = runtime();
-    println!("durability writers   syncs/s       acks/s   / sync rate    p50 ms    p99 ms");
+    println!("\ndurability writers   syncs/s       acks/s   / sync rate    p50 ms    p99 ms");
     for (name, sync) in [("always", Some(Sync::AtOnce)), ("batch", Some(Sync::Shared)), ("none", None)] {
         for writers in [1, 64, 512] {
             let store: Arc<dyn Store> = match sync {
@@ -256,10 +379,7 @@ fn durable(folder: &Path) {
             std::fs::create_dir_all(folder).unwrap();
         }
     }
-    println!(
-        "target              64 writers, always: >= 6 (aim 20) times the sync rate; sync rate after: {:.0}/s\n",
-        sync_rate(folder)
-    );
+    println!("target: 64 writers, always: >= 6 (aim 20) times the sync rate; it is {:.0}/s now\n", sync_rate(folder));
     let _ = std::fs::remove_dir_all(folder);
 }
 
@@ -298,11 +418,12 @@ fn start(folder: &Path) {
     drop(store);
     for (name, folder) in [("after a crash", crashed.as_path()), ("after a clean end", folder)] {
         let size = std::fs::metadata(folder.join("state.redb")).unwrap().len() >> 20;
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), cpu_seconds());
         let store = open(folder);
-        let took = began.elapsed().as_secs_f64();
+        let took = began.elapsed();
         assert_eq!(store.figures().state.entries() as u64, SIZE);
-        println!("{name:19} {took:.2} s to ready, file {size} MiB");
+        let note = format!("file {size} MiB; cpu of all threads {:.2}", cpu_seconds() - cpu);
+        line(&format!("start with 10 M entries {name}, s of wall"), took.as_secs_f64(), Some((3.0, 0.5)), &note);
     }
-    println!("target              <= 3 (aim 0.5) s");
+    println!("load {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
 }

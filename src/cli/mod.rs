@@ -178,6 +178,8 @@ fn token_command(command: &token::Command, context: &Context<'_>) -> Result<(), 
 /// A runtime for the commands that need one.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
+        // A worker that falls asleep must not keep the memory of denied tokens that have ended meanwhile.
+        .on_thread_park(crate::state::forget_denied)
         .enable_all()
         .thread_name("worker")
         .build()

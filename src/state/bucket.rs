@@ -54,10 +54,35 @@ impl<K: Eq + Hash + Clone, V: Clone> Table for HashMap<K, V> {
     }
 }
 
-/// Tables by their end. An end is rounded up to a multiple of the width, so no entry leaves early.
+/// Which bucket an end belongs to: it is rounded up to a multiple of the width, so no entry leaves early.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    width_seconds: u64,
+}
+
+impl Grid {
+    pub(super) fn new(width: Duration) -> Self {
+        Self { width_seconds: width.as_secs().max(1) }
+    }
+
+    pub(super) fn slot(self, end: UnixSeconds) -> u64 {
+        end.0.div_ceil(self.width_seconds)
+    }
+
+    pub(super) fn end_of(self, slot: u64) -> UnixSeconds {
+        UnixSeconds(slot.saturating_mul(self.width_seconds))
+    }
+
+    /// The first slot that has not ended: ended means `end <= now`, and a bucket's end is a multiple of the width.
+    pub(super) fn first_kept(self, now: UnixSeconds) -> u64 {
+        (now.0 / self.width_seconds).saturating_add(1)
+    }
+}
+
+/// Tables by their end.
 #[derive(Debug)]
 pub(super) struct Buckets<T> {
-    width_seconds: u64,
+    grid: Grid,
     tables: BTreeMap<u64, T>,
     entries: usize,
 }
@@ -67,24 +92,12 @@ pub(super) type Detached<T> = BTreeMap<u64, T>;
 
 impl<T: Table> Buckets<T> {
     pub(super) fn new(width: Duration) -> Self {
-        Self { width_seconds: width.as_secs().max(1), tables: BTreeMap::new(), entries: 0 }
-    }
-
-    fn slot(&self, end: UnixSeconds) -> u64 {
-        end.0.div_ceil(self.width_seconds)
-    }
-
-    fn end_of(&self, slot: u64) -> UnixSeconds {
-        UnixSeconds(slot.saturating_mul(self.width_seconds))
+        Self { grid: Grid::new(width), tables: BTreeMap::new(), entries: 0 }
     }
 
     /// The entry of `key` in the bucket of `end`; looks at no other bucket.
     pub(super) fn find(&self, end: UnixSeconds, key: &T::Key) -> Option<T::Value> {
-        self.tables.get(&self.slot(end))?.find(key)
-    }
-
-    pub(super) fn holds(&self, end: UnixSeconds, key: &T::Key) -> bool {
-        self.find(end, key).is_some()
+        self.tables.get(&self.grid.slot(end))?.find(key)
     }
 
     /// Whether any bucket has `key`: for kinds with few buckets, because it asks each.
@@ -102,8 +115,8 @@ impl<T: Table> Buckets<T> {
         room: &Room,
         join: impl FnOnce(&mut T::Value, &T::Value),
     ) -> Result<Applied, Full> {
-        let slot = self.slot(end);
-        if self.end_of(slot).has_passed(room.now) {
+        let slot = self.grid.slot(end);
+        if self.grid.end_of(slot).has_passed(room.now) {
             return Ok(Applied::Ended);
         }
         if self.tables.get_mut(&slot).is_some_and(|table| table.update(&key, |own| join(own, &value))) {
@@ -118,9 +131,7 @@ impl<T: Table> Buckets<T> {
 
     /// Takes out every bucket that has ended: one split of the tree, no look at an entry.
     pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached<T> {
-        // Ended means `end <= now`, and a bucket's end is a multiple of the width.
-        let first_kept = (now.0 / self.width_seconds).saturating_add(1);
-        let kept = self.tables.split_off(&first_kept);
+        let kept = self.tables.split_off(&self.grid.first_kept(now));
         let gone = std::mem::replace(&mut self.tables, kept);
         let entries = gone.values().map(T::len).sum();
         self.entries = self.entries.saturating_sub(entries);
@@ -137,7 +148,7 @@ impl<T: Table> Buckets<T> {
     }
 
     pub(super) fn next_end(&self) -> Option<UnixSeconds> {
-        self.tables.keys().next().map(|slot| self.end_of(*slot))
+        self.tables.keys().next().map(|slot| self.grid.end_of(*slot))
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -147,7 +158,7 @@ impl<T: Table> Buckets<T> {
     /// Every entry with the end of its bucket; for snapshots, never on a request's path.
     pub(super) fn iter(&self) -> impl Iterator<Item = (UnixSeconds, T::Key, T::Value)> {
         let tables = self.tables.iter();
-        tables.flat_map(|(slot, table)| table.entries().map(|(key, value)| (self.end_of(*slot), key, value)))
+        tables.flat_map(|(slot, table)| table.entries().map(|(key, value)| (self.grid.end_of(*slot), key, value)))
     }
 }
 
@@ -169,7 +180,7 @@ mod tests {
             let mut buckets: Buckets<HashMap<char, ()>> = Buckets::new(Duration::from_secs(60));
             buckets.insert(UnixSeconds(end), 'x', &quota.at(UnixSeconds(0))).expect("room");
             drop(buckets.detach(UnixSeconds(end - 1), &quota));
-            assert!(buckets.holds(UnixSeconds(end), &'x'), "{end}: still needed");
+            assert!(buckets.find(UnixSeconds(end), &'x').is_some(), "{end}: still needed");
             drop(buckets.detach(UnixSeconds(end + 59), &quota));
             assert_eq!((buckets.len(), buckets.buckets(), quota.used()), (0, 0, 0), "{end}: gone and given back");
         }
@@ -181,7 +192,7 @@ mod tests {
         let mut buckets: Buckets<HashMap<char, ()>> = Buckets::new(Duration::from_secs(60));
         buckets.insert(UnixSeconds::NEVER, 'x', &quota.at(UnixSeconds(0))).expect("room");
         drop(buckets.detach(UnixSeconds(u64::MAX - 1), &quota));
-        assert!(buckets.holds(UnixSeconds::NEVER, &'x'));
+        assert!(buckets.find(UnixSeconds::NEVER, &'x').is_some());
         assert_eq!(buckets.next_end(), Some(UnixSeconds::NEVER));
     }
 }

@@ -13,8 +13,9 @@
 //! * **It is bounded, and the bound forgets nothing.** At `entries_max` a change that needs a new entry answers
 //!   [`Full`]; changes to entries that exist go on.
 //!
-//! Pure: no clock, no lock, no disk. `store/` puts locks around it and, later, a log behind it. The structure inside
-//! is free to change; [`State`]'s methods are all that the rest of the house sees of it.
+//! Pure: no clock, no disk, and no lock but the [`Denylist`]'s own. `store/` puts locks around the rest and a log behind
+//! it all. The structure inside is free to change; the methods of [`State`] and [`Denylist`] are all that the rest of the
+//! house sees of it.
 
 mod bucket;
 mod change;
@@ -25,12 +26,16 @@ mod family;
 mod quota;
 mod retry;
 mod rotation;
+mod segment;
+pub(crate) mod sync;
+mod table;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Applied, Change, EpochOf, Space};
+pub use denied::{Denylist, DenylistWriter, EndedDenied, forget_denied};
 pub use family::{FamilyFacts, Verdict};
 pub use quota::{Full, Quota};
 pub use retry::{Retries, RetryRules};
@@ -39,14 +44,12 @@ pub use rotation::{Rotated, Rotation};
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use bucket::Buckets;
-use denied::Tag;
-use dense::Dense;
 use epoch::Epochs;
 use family::Families;
 use retry::Ledger;
 
 /// How long, at the least, entries of one bucket of the denylist and of spent ids lie together: one minute.
-const TOKEN_BUCKET: Duration = Duration::from_secs(60);
+pub const TOKEN_BUCKET: Duration = Duration::from_secs(60);
 /// The grain of entries that are looked up in every bucket, so there must be few buckets: one hour.
 const COARSE_BUCKET: Duration = Duration::from_secs(3_600);
 
@@ -54,7 +57,7 @@ const COARSE_BUCKET: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub struct State {
     families: Families,
-    denied: Buckets<Dense<Tag>>,
+    denied: Denylist,
     undated: Buckets<HashMap<Jti, ()>>,
     spent: Buckets<HashMap<(Space, [u8; 16]), ()>>,
     epochs: Epochs,
@@ -111,7 +114,7 @@ impl Figures {
 #[must_use = "drop it after releasing the lock"]
 pub struct Ended {
     _families: family::Detached,
-    _denied: bucket::Detached<Dense<Tag>>,
+    _denied: EndedDenied,
     _undated: bucket::Detached<HashMap<Jti, ()>>,
     _spent: bucket::Detached<HashMap<(Space, [u8; 16]), ()>>,
     _retries: retry::Detached,
@@ -123,7 +126,7 @@ impl State {
     pub fn new(quota: Arc<Quota>) -> Self {
         Self {
             families: Families::new(),
-            denied: Buckets::new(TOKEN_BUCKET),
+            denied: Denylist::new(TOKEN_BUCKET),
             undated: Buckets::new(COARSE_BUCKET),
             spent: Buckets::new(TOKEN_BUCKET),
             epochs: Epochs::new(COARSE_BUCKET),
@@ -141,7 +144,7 @@ impl State {
         match change {
             Change::RotateFamily { family, to, at, .. } => self.families.rotate(*family, *to, *at, &room),
             Change::RevokeFamily { family } => self.families.revoke(*family, &room),
-            Change::DenyJti { jti, expires_at } => self.denied.insert(*expires_at, *jti, &room),
+            Change::DenyJti { jti, expires_at } => self.denied.writer().deny(*jti, *expires_at, &self.quota, now),
             Change::DenyUndatedJti { jti, until } => self.undated.insert(*until, *jti, &room),
             Change::SpendId { space, id, ends_at } => self.spent.insert(*ends_at, (*space, *id), &room),
             Change::MoveEpoch { of, not_before, ends_at } => self.epochs.advance(of, *not_before, *ends_at, &room),
@@ -191,7 +194,25 @@ impl State {
     /// is: its bucket may be gone.
     #[must_use]
     pub fn is_denied(&self, jti: Jti, expires_at: UnixSeconds, now: UnixSeconds) -> bool {
-        expires_at.has_passed(now) || self.denied.holds(expires_at, &jti) || self.undated.any_holds(&jti)
+        expires_at.has_passed(now) || self.denied.holds(jti, expires_at) || self.denies_undated(jti)
+    }
+
+    /// Whether `jti` was denied without a known end. Cost: one hash look-up a bucket, and there are few.
+    #[must_use]
+    pub fn denies_undated(&self, jti: Jti) -> bool {
+        self.undated.any_holds(&jti)
+    }
+
+    /// How many were denied without a known end.
+    #[must_use]
+    pub fn undated(&self) -> usize {
+        self.undated.len()
+    }
+
+    /// How many epochs have moved.
+    #[must_use]
+    pub fn moved(&self) -> usize {
+        self.epochs.len()
     }
 
     /// The epoch of a subject, client or key: what was authenticated or issued at or before it is over.
@@ -214,9 +235,10 @@ impl State {
     /// Takes out every bucket that has ended, in time that does not depend on how many entries live on.
     pub fn detach_ended(&mut self, now: UnixSeconds) -> Ended {
         self.epochs.drop_ended(now, &self.quota);
+        self.denied.detach_ended(now, &self.quota);
         Ended {
             _families: self.families.detach(now, &self.quota),
-            _denied: self.denied.detach(now, &self.quota),
+            _denied: self.denied.reclaim(),
             _undated: self.undated.detach(now, &self.quota),
             _spent: self.spent.detach(now, &self.quota),
             _retries: self.retries.detach(now, &self.quota),
@@ -226,26 +248,27 @@ impl State {
     /// What is in it. Cost: one step a bucket.
     #[must_use]
     pub fn figures(&self) -> Figures {
+        let denied = self.denied.figures();
         let ends = [
             self.families.next_end(),
-            self.denied.next_end(),
+            denied.next_expiry,
             self.undated.next_end(),
             self.spent.next_end(),
             self.epochs.next_end(),
         ];
         Figures {
             families: self.families.len(),
-            jtis: self.denied.len() + self.undated.len(),
+            jtis: denied.jtis + self.undated.len(),
             spent: self.spent.len(),
             epochs: self.epochs.len(),
             retries: self.retries.len(),
             buckets: self.families.buckets()
-                + self.denied.buckets()
+                + denied.buckets
                 + self.undated.buckets()
                 + self.spent.buckets()
                 + self.epochs.buckets(),
             bytes: self.families.bytes()
-                + self.denied.bytes()
+                + denied.bytes
                 + self.undated.bytes()
                 + self.spent.bytes()
                 + self.epochs.bytes()
@@ -259,7 +282,8 @@ impl State {
     #[must_use]
     pub fn to_changes(&self) -> Vec<Change> {
         let mut changes = self.families.to_changes();
-        changes.extend(self.denied.iter().map(|(expires_at, jti, ())| Change::DenyJti { jti, expires_at }));
+        let denied = self.denied.writer();
+        changes.extend(denied.iter().map(|(expires_at, jti)| Change::DenyJti { jti, expires_at }));
         changes.extend(self.undated.iter().map(|(until, jti, ())| Change::DenyUndatedJti { jti, until }));
         let spent = self.spent.iter();
         changes.extend(spent.map(|(ends_at, (space, id), ())| Change::SpendId { space, id, ends_at }));

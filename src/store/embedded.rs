@@ -28,7 +28,7 @@ use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed;
-use crate::store::shards::{NoJournal, Shards};
+use crate::store::shards::{Gathered, Shards};
 use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store};
 use log::{Log, unreadable};
 use queue::Queue;
@@ -213,19 +213,19 @@ fn apply_all(
     entries_max: usize,
     now: UnixSeconds,
 ) -> Result<Vec<Change>, OpenError> {
-    let mut denied = Vec::new();
+    let full = |_| OpenError::Full(entries_max);
+    let (mut denied, mut gathered) = (Vec::new(), Gathered::new(shards, now));
     for (key, record) in records {
         open_record(key, &record, |change| {
-            let full = |_| OpenError::Full(entries_max);
-            shards.commit(std::slice::from_ref(&change), now, &NoJournal).map_err(full)?;
             let live = matches!(change, Change::DenyJti { expires_at, .. } if !expires_at.has_passed(now));
             // One more than the feed may hold says that there is too much for it.
             if live && denied.len() <= feed::ENTRIES_MAX {
-                denied.push(change);
+                denied.push(change.clone());
             }
-            Ok::<(), OpenError>(())
+            gathered.add(change).map_err(full)
         })?;
     }
+    gathered.finish().map_err(full)?;
     Ok(denied)
 }
 

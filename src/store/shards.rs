@@ -1,11 +1,13 @@
 //! The state in memory, behind locks: what every engine on one machine asks and changes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
-use crate::state::{Applied, Change, EpochOf, FamilyFacts, Full, Quota, Rotated, Rotation, State};
+use crate::state::sync::{AtomicU64, AtomicUsize, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::state::{
+    Applied, Change, Denylist, EpochOf, FamilyFacts, Full, Quota, Rotated, Rotation, State, TOKEN_BUCKET,
+};
 use crate::store::{Figures, Health, Reading, Settings, Spent, StoreError};
 
 /// Shards of what is found by a random id: enough that requests on different families rarely meet.
@@ -13,14 +15,14 @@ const SHARDS: usize = 64;
 
 /// Is told each change that was made, while the lock it was made under is still held. So two changes of one entry come
 /// in the order in which they happened, and whoever has seen a change in memory comes after it.
-pub(super) trait Journal {
+pub(crate) trait Journal {
     /// Takes a note of `change`. Short, and never waits for a disk.
     fn note(&self, change: &Change, now: UnixSeconds);
 }
 
 /// Keeps no journal.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NoJournal;
+pub(crate) struct NoJournal;
 
 impl Journal for NoJournal {
     fn note(&self, _: &Change, _: UnixSeconds) {}
@@ -30,13 +32,20 @@ impl Journal for NoJournal {
 ///
 /// Epochs lie apart, under one lock that a rotation holds for reading while it changes its family's shard. So an
 /// epoch moves either before the rotation, which then sees it, or after the rotation is done. Locks are always taken in
-/// this order: epochs, then one shard, then the journal's own; never two shards.
+/// this order: epochs, then one shard or the denylist's right to write, then the journal's own; never two shards.
+///
+/// Denied tokens lie apart too, because each request may ask for one: that look-up takes no lock.
 #[derive(Debug)]
-pub(super) struct Shards {
+pub(crate) struct Shards {
     settings: Settings,
     quota: Arc<Quota>,
     epochs: RwLock<State>,
     shards: Vec<RwLock<State>>,
+    denied: Denylist,
+    /// How many tokens the shards deny without a known end: only if there are any does a look-up ask its shard.
+    undated: AtomicUsize,
+    /// How many epochs have moved: only if any has does a look-up take their lock, which all requests share.
+    moved: AtomicUsize,
     /// The latest wall time seen, by anyone.
     latest: AtomicU64,
     /// The wall time of the last tick, which may be earlier.
@@ -44,13 +53,16 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let quota = Arc::new(Quota::new(settings.entries_max));
         let shard = || RwLock::new(State::new(Arc::clone(&quota)));
         Self {
             settings,
             epochs: shard(),
             shards: (0..SHARDS).map(|_| shard()).collect(),
+            denied: Denylist::new(TOKEN_BUCKET),
+            undated: AtomicUsize::new(0),
+            moved: AtomicUsize::new(0),
             latest: AtomicU64::new(0),
             ticked: AtomicU64::new(0),
             quota,
@@ -58,7 +70,7 @@ impl Shards {
     }
 
     /// A log-in before `since` is refused from now on; for engines that learn it when they open.
-    pub(super) fn know_since(&mut self, since: UnixSeconds) {
+    pub(crate) fn know_since(&mut self, since: UnixSeconds) {
         self.settings.knows_since = self.settings.knows_since.max(since);
     }
 
@@ -71,7 +83,7 @@ impl Shards {
 
     /// The time to decide with: never earlier than one it decided with before, so a clock that goes back revives
     /// nothing. Writes only when a second has passed, so readers do not fight for the line.
-    pub(super) fn observe(&self, now: UnixSeconds) -> UnixSeconds {
+    pub(crate) fn observe(&self, now: UnixSeconds) -> UnixSeconds {
         let latest = self.latest.load(Ordering::Acquire);
         if now.0 <= latest {
             return UnixSeconds(latest);
@@ -83,12 +95,12 @@ impl Shards {
         now.after(self.settings.clock_tolerance) < latest
     }
 
-    pub(super) fn read_clock(&self, now: UnixSeconds) -> Reading {
+    pub(crate) fn read_clock(&self, now: UnixSeconds) -> Reading {
         let time = self.observe(now);
         Reading { time, behind: self.is_behind(now, time).then(|| time.since(now)) }
     }
 
-    pub(super) fn rotate(
+    pub(crate) fn rotate(
         &self,
         order: &Rotation,
         now: UnixSeconds,
@@ -117,28 +129,62 @@ impl Shards {
     }
 
     fn apply(&self, change: &Change, now: UnixSeconds, journal: &impl Journal) -> Result<Applied, Full> {
-        let lock = match change {
-            Change::RotateFamily { family, .. } | Change::RevokeFamily { family } => self.shard(family.0),
-            Change::DenyJti { jti, .. } | Change::DenyUndatedJti { jti, .. } => self.shard(jti.0),
-            Change::SpendId { id, .. } => self.shard(*id),
-            Change::MoveEpoch { .. } => &self.epochs,
-        };
-        let mut state = write(lock);
-        let applied = state.apply(change, now)?;
-        // One that is known is noted again: what it found may have been put there by a change that is not lasting yet,
-        // and its own entry in the log costs less than finding that out.
-        if applied != Applied::Ended {
-            journal.note(change, now);
-        }
-        Ok(applied)
+        self.apply_all(std::slice::from_ref(change), self.part(change), now, journal)
     }
 
-    pub(super) fn commit(&self, changes: &[Change], now: UnixSeconds, journal: &impl Journal) -> Result<(), Full> {
+    /// Makes changes that all belong to one part, and says what became of the last.
+    fn apply_all(
+        &self,
+        changes: &[Change],
+        part: Part,
+        now: UnixSeconds,
+        journal: &impl Journal,
+    ) -> Result<Applied, Full> {
+        match part {
+            Part::Denied => {
+                let mut denied = self.denied.writer();
+                apply_each(changes, now, journal, |change| match change {
+                    // A look-up may see it before it is noted, and says so: a denial that is seen early does no harm.
+                    Change::DenyJti { jti, expires_at } => denied.deny(*jti, *expires_at, &self.quota, now),
+                    _ => Ok(Applied::Ended),
+                })
+            }
+            Part::Locked(lock) => {
+                let mut state = write(lock);
+                apply_each(changes, now, journal, |change| {
+                    let applied = state.apply(change, now)?;
+                    // Before the lock is released and so before anybody is told: who asks later finds the count, and
+                    // then waits for this lock.
+                    match (change, applied) {
+                        (Change::DenyUndatedJti { .. }, Applied::New) => {
+                            _ = self.undated.fetch_add(1, Ordering::Release)
+                        }
+                        (Change::MoveEpoch { .. }, Applied::New) => _ = self.moved.fetch_add(1, Ordering::Release),
+                        _ => (),
+                    }
+                    Ok(applied)
+                })
+            }
+        }
+    }
+
+    /// Where a change is made.
+    fn part(&self, change: &Change) -> Part<'_> {
+        Part::Locked(match change {
+            Change::RotateFamily { family, .. } | Change::RevokeFamily { family } => self.shard(family.0),
+            Change::DenyJti { .. } => return Part::Denied,
+            Change::DenyUndatedJti { jti, .. } => self.shard(jti.0),
+            Change::SpendId { id, .. } => self.shard(*id),
+            Change::MoveEpoch { .. } => &self.epochs,
+        })
+    }
+
+    pub(crate) fn commit(&self, changes: &[Change], now: UnixSeconds, journal: &impl Journal) -> Result<(), Full> {
         let latest = self.observe(now);
         changes.iter().try_for_each(|change| self.apply(change, latest, journal).map(drop))
     }
 
-    pub(super) fn spend(&self, change: &Change, now: UnixSeconds, journal: &impl Journal) -> Result<Spent, Full> {
+    pub(crate) fn spend(&self, change: &Change, now: UnixSeconds, journal: &impl Journal) -> Result<Spent, Full> {
         let latest = self.observe(now);
         if change.ends_at().has_passed(latest) {
             return Ok(Spent::Again);
@@ -149,32 +195,38 @@ impl Shards {
         })
     }
 
-    pub(super) fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {
+    pub(crate) fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {
         let latest = self.observe(now);
         read(self.shard(family.0)).family(family, latest)
     }
 
-    pub(super) fn is_denied(&self, jti: Jti, expires_at: UnixSeconds, now: UnixSeconds) -> bool {
+    pub(crate) fn is_denied(&self, jti: Jti, expires_at: UnixSeconds, now: UnixSeconds) -> bool {
         let latest = self.observe(now);
-        read(self.shard(jti.0)).is_denied(jti, expires_at, latest)
+        // One that has expired is denied: its bucket may be gone.
+        expires_at.has_passed(latest)
+            || self.denied.holds(jti, expires_at)
+            || (self.undated.load(Ordering::Acquire) > 0 && read(self.shard(jti.0)).denies_undated(jti))
     }
 
-    pub(super) fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds> {
+    pub(crate) fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds> {
+        if self.moved.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         read(&self.epochs).epoch(of)
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let shards = self.shards.iter().map(|shard| read(shard).figures());
-        let state = shards.fold(read(&self.epochs).figures(), crate::state::Figures::plus);
+        let state = shards.fold(read(&self.epochs).figures(), crate::state::Figures::plus).plus(self.denied.figures());
         Figures { state, entries_max: self.settings.entries_max, log_bytes: 0 }
     }
 
     /// How many entries there are, without a lock.
-    pub(super) fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         self.quota.used()
     }
 
-    pub(super) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         let ticked = UnixSeconds(self.ticked.load(Ordering::Acquire));
         let latest = UnixSeconds(self.latest.load(Ordering::Acquire));
         if self.is_behind(ticked, latest) && ticked > UnixSeconds(0) {
@@ -184,7 +236,7 @@ impl Shards {
     }
 
     /// Takes note of the wall time, frees what has ended, and gives the time that counts.
-    pub(super) fn tick(&self, now: UnixSeconds) -> UnixSeconds {
+    pub(crate) fn tick(&self, now: UnixSeconds) -> UnixSeconds {
         let before = self.health();
         self.ticked.store(now.0, Ordering::Release);
         let latest = self.observe(now);
@@ -198,21 +250,28 @@ impl Shards {
             _ => (),
         }
         for lock in self.shards.iter().chain([&self.epochs]) {
-            // The guard is gone at the end of this statement; freeing the memory keeps nobody waiting.
-            let ended = write(lock).detach_ended(latest);
+            let mut state = write(lock);
+            let (undated, moved) = (state.undated(), state.moved());
+            let ended = state.detach_ended(latest);
+            self.undated.fetch_sub(undated.saturating_sub(state.undated()), Ordering::Relaxed);
+            self.moved.fetch_sub(moved.saturating_sub(state.moved()), Ordering::Relaxed);
+            // Freeing the memory keeps nobody waiting.
+            drop(state);
             drop(ended);
         }
+        self.denied.detach_ended(latest, &self.quota);
+        drop(self.denied.reclaim());
         latest
     }
 
     /// How many parts [`Shards::snapshot`] has.
-    pub(super) fn parts(&self) -> usize {
+    pub(crate) fn parts(&self) -> usize {
         self.shards.len() + 1
     }
 
     /// What was revoked and has not ended, but for denied tokens with a known end: of those the state keeps half of the
     /// id, which is enough to know them again and not enough to name them to others. With the latest time seen.
-    pub(super) fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
+    pub(crate) fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
         let all = (0..self.parts()).flat_map(|part| self.snapshot(part));
         let named = |change: &Change| {
             matches!(change, Change::RevokeFamily { .. } | Change::DenyUndatedJti { .. } | Change::MoveEpoch { .. })
@@ -221,9 +280,89 @@ impl Shards {
     }
 
     /// One part of the state as changes that rebuild it. What a part says holds from the moment it is asked; all parts
-    /// together hold everything that was there before the first was asked, and has not ended.
-    pub(super) fn snapshot(&self, part: usize) -> Vec<Change> {
+    /// together hold everything that was there before the first was asked and has not ended, but for denied tokens with
+    /// a known end.
+    pub(crate) fn snapshot(&self, part: usize) -> Vec<Change> {
         read(self.shards.get(part).unwrap_or(&self.epochs)).to_changes()
+    }
+}
+
+/// Where a change is made: the denylist, or behind a lock.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Denied,
+    Locked(&'a RwLock<State>),
+}
+
+/// Notes each change that was made, also one that was known: what it found may have been put there by a change that is
+/// not lasting yet, and its own entry in the log costs less than finding that out.
+fn apply_each(
+    changes: &[Change],
+    now: UnixSeconds,
+    journal: &impl Journal,
+    mut apply: impl FnMut(&Change) -> Result<Applied, Full>,
+) -> Result<Applied, Full> {
+    let mut last = Applied::Ended;
+    for change in changes {
+        last = apply(change)?;
+        if last != Applied::Ended {
+            journal.note(change, now);
+        }
+    }
+    Ok(last)
+}
+
+/// Takes changes in any order and makes those together that lie near each other, because they share a lock and what is in
+/// the processor's cache. For a start, before anybody else is there.
+#[derive(Debug)]
+pub(crate) struct Gathered<'a> {
+    shards: &'a Shards,
+    now: UnixSeconds,
+    /// One for each shard, one for each region of the denylist, and one for the rest.
+    bins: Vec<Vec<Change>>,
+}
+
+/// Changes that are made together.
+const GATHERED: usize = 256;
+
+impl<'a> Gathered<'a> {
+    pub(crate) fn new(shards: &'a Shards, now: UnixSeconds) -> Self {
+        let bins = (0..SHARDS + usize::from(u8::MAX) + 2).map(|_| Vec::new()).collect();
+        Self { shards, now: shards.observe(now), bins }
+    }
+
+    /// Takes a change.
+    pub(crate) fn add(&mut self, change: Change) -> Result<(), Full> {
+        let shard = |[.., last]: [u8; 16]| 1 + usize::from(last) % SHARDS;
+        let place = match &change {
+            Change::RotateFamily { family, .. } | Change::RevokeFamily { family } => shard(family.0),
+            Change::DenyJti { jti, .. } => 1 + SHARDS + usize::from(Denylist::region(*jti)),
+            Change::DenyUndatedJti { jti, .. } => shard(jti.0),
+            Change::SpendId { id, .. } => shard(*id),
+            Change::MoveEpoch { .. } => 0,
+        };
+        let Some(bin) = self.bins.get_mut(place) else { return Ok(()) };
+        bin.push(change);
+        if bin.len() < GATHERED {
+            return Ok(());
+        }
+        let full = std::mem::take(bin);
+        self.make(&full)?;
+        if let Some(bin) = self.bins.get_mut(place) {
+            *bin = full;
+            bin.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Full> {
+        std::mem::take(&mut self.bins).iter().try_for_each(|bin| self.make(bin))
+    }
+
+    fn make(&self, changes: &[Change]) -> Result<(), Full> {
+        let Some(first) = changes.first() else { return Ok(()) };
+        self.shards.apply_all(changes, self.shards.part(first), self.now, &NoJournal).map(drop)
     }
 }
 

@@ -6,14 +6,14 @@
 //! it waits for everything its answer rests on. Batches are written in their order, and after one is lost nothing
 //! is written any more: no answer is ever given that rests on a change that is not on disk.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::protocol::time::UnixSeconds;
 use crate::state::Change;
+use crate::state::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::store::StoreError;
 use crate::store::embedded::log::Draft;
 use crate::store::embedded::record::write_change;
@@ -24,7 +24,7 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It is waiting or being written.
     Open,
     /// It is on disk.
@@ -35,9 +35,9 @@ pub(super) enum Fate {
 
 /// Changes that are written together.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) drafts: Vec<Draft>,
-    pub(super) clock: UnixSeconds,
+pub(crate) struct Batch {
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) clock: UnixSeconds,
     fate: watch::Sender<Fate>,
 }
 
@@ -53,7 +53,7 @@ impl Batch {
 
 /// What the writer does next.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// Write this.
     Write(Batch),
     /// Look after the log: this is the time.
@@ -66,7 +66,7 @@ pub(super) enum Work {
 
 /// Whether the writer has something of its own to do if there is no work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(crate) enum Patience {
     /// No: wait for work.
     Wait,
     /// Yes.
@@ -84,14 +84,14 @@ struct Inner {
 
 /// Between the callers and the one writer.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     inner: Mutex<Inner>,
     work: Condvar,
     log_bytes: AtomicU64,
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let inner = Inner { open: Batch::new(), in_flight: None, poisoned: false, stopping: false, tick: None };
         Self { inner: Mutex::new(inner), work: Condvar::new(), log_bytes: AtomicU64::new(0) }
     }
@@ -102,7 +102,7 @@ impl Queue {
     }
 
     /// Whether a change may be made at all: asked before anything is changed in memory.
-    pub(super) fn admit(&self) -> Result<(), StoreError> {
+    pub(crate) fn admit(&self) -> Result<(), StoreError> {
         let inner = self.lock();
         if inner.poisoned || inner.open.bytes() > WAITING_BYTES_MAX {
             return Err(StoreError::Unavailable);
@@ -111,7 +111,7 @@ impl Queue {
     }
 
     /// Waits until everything that has been noted so far is on disk.
-    pub(super) async fn settled(&self) -> Result<(), StoreError> {
+    pub(crate) async fn settled(&self) -> Result<(), StoreError> {
         let waiting = {
             let inner = self.lock();
             if inner.poisoned {
@@ -126,32 +126,32 @@ impl Queue {
     }
 
     /// Tells the writer the time.
-    pub(super) fn tick(&self, now: UnixSeconds) {
+    pub(crate) fn tick(&self, now: UnixSeconds) {
         self.lock().tick = Some(now);
         self.work.notify_one();
     }
 
     /// Lets the writer finish what is there and end.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.work.notify_one();
     }
 
-    pub(super) fn is_poisoned(&self) -> bool {
+    pub(crate) fn is_poisoned(&self) -> bool {
         self.lock().poisoned
     }
 
     /// Bytes of the log's records, as the writer last said.
-    pub(super) fn log_bytes(&self) -> u64 {
+    pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn say_log_bytes(&self, bytes: u64) {
+    pub(crate) fn say_log_bytes(&self, bytes: u64) {
         self.log_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The writer's next work; batches come before ticks. `linger` lets more callers join a batch before it goes.
-    pub(super) fn next(&self, patience: Patience, linger: Duration) -> Work {
+    pub(crate) fn next(&self, patience: Patience, linger: Duration) -> Work {
         let mut inner = self.lock();
         loop {
             if !inner.open.drafts.is_empty() {
@@ -178,13 +178,13 @@ impl Queue {
     }
 
     /// The batch in flight is on disk: its callers are released.
-    pub(super) fn landed(&self, batch: &Batch) {
+    pub(crate) fn landed(&self, batch: &Batch) {
         self.lock().in_flight = None;
         batch.fate.send_replace(Fate::Lasting);
     }
 
     /// A write failed: whoever waits, for this batch or the next, is told so, and nothing is taken any more.
-    pub(super) fn poison(&self, batch: Option<&Batch>) {
+    pub(crate) fn poison(&self, batch: Option<&Batch>) {
         let mut inner = self.lock();
         inner.poisoned = true;
         inner.in_flight = None;
@@ -229,7 +229,7 @@ impl Journal for Queue {
 /// Few classes, so that a batch of changes with a hundred different ends is a few records and not a hundred; what lives
 /// for minutes still does not lie beside what lives for months: what ends within the hour stays at most an hour longer,
 /// within the day a day, within the week a week, and so on.
-pub(super) fn bucket_of(end: UnixSeconds, now: UnixSeconds) -> u64 {
+pub(crate) fn bucket_of(end: UnixSeconds, now: UnixSeconds) -> u64 {
     const HOUR: u64 = 3_600;
     const WIDTHS: [u64; 4] = [HOUR, 24 * HOUR, 7 * 24 * HOUR, 30 * 24 * HOUR];
     let left = end.since(now).as_secs();

@@ -118,10 +118,8 @@ impl Writer {
         let Some(compaction) = &mut self.compaction else { return Ok(()) };
         let now = self.log.head().clock;
         if compaction.waiting.len() == 0 && compaction.part < self.shards.parts() {
-            // Denied tokens stay where they are, see [`KEPT`]: memory has only half of their ids.
-            let mut changes = self.shards.snapshot(compaction.part);
-            changes.retain(|change| !matches!(change, Change::DenyJti { .. }));
-            compaction.waiting = changes.into_iter();
+            // Denied tokens are not in it and stay where they are, see [`KEPT`]: memory has only half of their ids.
+            compaction.waiting = self.shards.snapshot(compaction.part).into_iter();
             compaction.part += 1;
         }
         if compaction.waiting.len() > 0 {
