@@ -111,8 +111,7 @@ fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
 /// Decodes one piece of a form: `+` is a space, `%XX` a byte; `None` for broken escapes, NUL, or broken UTF-8.
 #[must_use]
 pub fn form_decode(text: &str) -> Option<Cow<'_, str>> {
-    // Without an early exit: the loop over all bytes is one the compiler vectorises.
-    if !text.bytes().fold(false, |found, b| found | (b == b'%') | (b == b'+') | (b == 0)) {
+    if !text.bytes().any(|b| matches!(b, b'%' | b'+' | 0)) {
         return Some(Cow::Borrowed(text));
     }
     let mut out = Vec::with_capacity(text.len());
