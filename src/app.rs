@@ -200,7 +200,8 @@ impl Gateway {
             traffic: self.metrics.traffic(name),
         };
         let public =
-            Public::new(Arc::clone(&self.issuer), limits.body, Arc::clone(&self.clock), Arc::clone(&self.metrics));
+            Public::new(Arc::clone(&self.issuer), limits.body, Arc::clone(&self.clock), Arc::clone(&self.metrics))
+                .holding(limits.followers_max, public_stops.clone());
         let admin = Admin::new(
             Arc::clone(&self.issuer),
             Arc::clone(&self.metrics),
@@ -229,6 +230,7 @@ impl Gateway {
             clock: self.clock,
         };
         let watch = tokio::spawn(watch.run(tasks_stop));
+        let announcer = tokio::spawn(Arc::clone(&self.issuer).announce_forever());
         tracing::info!(
             issuer = self.issuer.name(),
             public = self.addresses.public,
@@ -245,6 +247,7 @@ impl Gateway {
         if let Ok(drained) = public.await {
             tracing::info!(cut_off = drained.cut_off, "drained");
         }
+        announcer.abort();
         let _ = stop_tasks.send(true);
         let _ = rotation.await;
         let _ = watch.await;

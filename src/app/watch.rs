@@ -57,7 +57,7 @@ impl Watch {
                 () = hung_up(&mut hangup) => Cause::Signal,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            self.issuer.store().tick(self.clock.now());
+            self.issuer.tick();
             // Taken before the files are read: one that changes meanwhile is read once more, never missed.
             let stamps = self.stamps();
             if cause == Cause::Files && stamps == seen {

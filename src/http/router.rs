@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
+use tokio::sync::watch;
 
 use crate::ambient::Clock;
 use crate::http::endpoint::{self, Answered};
+use crate::http::events::Followers;
 use crate::http::limits::BodyLimits;
 use crate::http::{Handler, Peer, Request, respond};
 use crate::issuer::Issuer;
@@ -109,6 +111,8 @@ pub struct Shared {
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
     counted: [(Route, RouteMetrics); 10],
+    /// Those who wait for revocations.
+    pub followers: Followers,
 }
 
 impl Public {
@@ -120,7 +124,19 @@ impl Public {
         let prefix = prefix.trim_end_matches('/').to_owned();
         let well_known = well_known_path(&prefix);
         let counted = Route::ALL.map(|route| (route, metrics.route(route.template())));
-        Self { shared: Arc::new(Shared { issuer, limits, clock, metrics, prefix, well_known, counted }) }
+        let followers = Followers::new(&metrics);
+        Self { shared: Arc::new(Shared { issuer, limits, clock, metrics, prefix, well_known, counted, followers }) }
+    }
+
+    /// Holds at most `followers_max` requests and streams that wait for revocations, and lets all of them go when `stop`
+    /// turns true.
+    #[must_use]
+    pub fn holding(mut self, followers_max: usize, stop: watch::Receiver<bool>) -> Self {
+        // Nobody else has it before the first request.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.followers.bound(followers_max, stop);
+        }
+        self
     }
 }
 
@@ -151,7 +167,7 @@ impl Shared {
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
             Route::Jwks => endpoint::jwks::get(self, &request),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
-            Route::Revocations => endpoint::revocations::get(self, &request),
+            Route::Revocations => endpoint::revocations::get(self, request).await,
             Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }
@@ -166,7 +182,7 @@ impl Handler for Public {
             let route = shared.route(request.uri().path());
             let method = request.method().clone();
             let answered = shared.answer(route, request, peer).await;
-            let took = shared.clock.monotonic().saturating_sub(began);
+            let took = shared.clock.monotonic().saturating_sub(began).saturating_sub(answered.waited);
             let status = answered.response.status().as_u16();
             if let Some((_, counted)) = shared.counted.iter().find(|(own, _)| *own == route) {
                 counted.observe(status, took);

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::ambient::entropy::draw;
 use crate::ambient::{Clock, Entropy};
@@ -43,7 +44,7 @@ use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
 pub use documents::{Document, Documents};
-pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
+pub use feed::{Delta, LATENCY_MAX_SECONDS, MAX_AGE_SECONDS, RENEW, Reach, Way};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
 pub use verify::{
@@ -113,6 +114,7 @@ pub struct Issuer {
     documents: ArcSwap<Documents>,
     verdicts: verify::Verdicts,
     feed: Arc<Feed>,
+    announced: watch::Receiver<u64>,
     ready: feed::Ready,
 }
 
@@ -132,7 +134,7 @@ impl Issuer {
     pub fn new(parts: Parts) -> Self {
         // Without randomness nothing is issued anyway; the feed's numbers need none to be right.
         let salt = draw(parts.entropy.as_ref()).map_or(0, u32::from_be_bytes);
-        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now(), salt);
+        let published = Published::new(parts.store, ENTRIES_MAX, Arc::clone(&parts.clock), salt);
         let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {
@@ -144,6 +146,7 @@ impl Issuer {
             passwords: parts.passwords,
             slowdown: parts.slowdown,
             feed: Arc::clone(published.feed()),
+            announced: published.feed().announced(),
             store: Arc::new(published),
             ready: feed::Ready::default(),
             clock: parts.clock,

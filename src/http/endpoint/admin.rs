@@ -113,6 +113,7 @@ impl Shared {
             let count = keys.records().iter().filter(|record| record.state == key_state).count();
             self.metrics.keys.set(key_state.name(), count as u64);
         }
+        self.metrics.feed_entries.set(i64::try_from(self.issuer.feed_len()).unwrap_or(i64::MAX));
         let hashing = self.issuer.passwords().figures();
         self.metrics.hash_queue_depth.set(i64::try_from(hashing.waiting).unwrap_or(i64::MAX));
         self.metrics.log_lines_dropped.set(i64::try_from((self.lines_dropped)()).unwrap_or(i64::MAX));

@@ -1,6 +1,7 @@
 //! One test for each MUST of the specifications, its section in the name.
 
 mod access_token;
+mod feed_followers;
 mod forward_auth;
 mod keys_and_jwks;
 mod login;
