@@ -39,6 +39,7 @@ fn draft() -> Draft {
         session: Some(FamilyId([1; 16])),
         auth_time: Some(NOW),
         typ: Typ::AtJwt,
+        status: None,
     }
 }
 
@@ -200,6 +201,7 @@ fn refresh() {
             session: decision.mint.session,
             auth_time: decision.mint.auth_time,
             typ: Typ::AtJwt,
+            status: None,
         };
         let checked = draft.check(&limits, NOW).expect("checked");
         let jti = Jti(SystemEntropy.bytes().expect("entropy"));

@@ -5,6 +5,7 @@
 
 pub mod door;
 pub mod settings;
+mod status;
 mod watch;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::issuer::{Issuer, Parts};
 use crate::keys::keyring::KeyringError;
 use crate::keys::{Keyring, rotator};
 use crate::protocol::time::UnixSeconds;
+use crate::store::allotted::Allotments;
 use crate::store::embedded::OpenError;
 use crate::store::{EmbeddedStore, MemoryStore, Store};
 use crate::telemetry::log::Log;
@@ -75,6 +77,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why it does not open.
         error: OpenError,
+    },
+    /// The places in status lists.
+    #[error("{path}: {error}")]
+    StatusLists {
+        /// The directory.
+        path: PathBuf,
+        /// Why it cannot be read.
+        error: std::io::Error,
     },
     /// No randomness.
     #[error(transparent)]
@@ -142,6 +152,12 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
         }));
+        if settings::sync(&config).is_some() {
+            let directory = config.state.directory.join("status_lists");
+            issuer
+                .keep_allotments(Allotments::new(directory.clone()))
+                .map_err(|error| StartError::StatusLists { path: directory, error })?;
+        }
         let listen =
             |name, address: SocketAddr| bind(address).map_err(|error| StartError::Listen { name, address, error });
         let public = listen("public", config.listen.public)?;
@@ -219,6 +235,7 @@ impl Gateway {
             tasks_stop.clone(),
         );
         let rotation = tokio::spawn(rotation);
+        let status = tokio::spawn(status::run(Arc::clone(&self.issuer), tasks_stop.clone()));
         let watch = watch::Watch {
             current: self.current,
             inputs: self.inputs,
@@ -230,7 +247,6 @@ impl Gateway {
             clock: self.clock,
         };
         let watch = tokio::spawn(watch.run(tasks_stop));
-        let announcer = tokio::spawn(Arc::clone(&self.issuer).announce_forever());
         tracing::info!(
             issuer = self.issuer.name(),
             public = self.addresses.public,
@@ -247,8 +263,8 @@ impl Gateway {
         if let Ok(drained) = public.await {
             tracing::info!(cut_off = drained.cut_off, "drained");
         }
-        announcer.abort();
         let _ = stop_tasks.send(true);
+        let _ = status.await;
         let _ = rotation.await;
         let _ = watch.await;
         let _ = stop_admin.send(true);

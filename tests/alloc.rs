@@ -24,6 +24,7 @@ fn draft() -> Draft {
         session: Some(FamilyId([1; 16])),
         auth_time: Some(NOW),
         typ: Typ::AtJwt,
+        status: None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! From the checked configuration to each part's own settings.
 
-use crate::config::{Config, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
+use crate::config::{Behind, Config, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
 use crate::http::limits::{BodyLimits, Settings as HttpSettings};
 use crate::http::tls;
-use crate::keys::{self, Automatic};
+use crate::keys::{self, Automatic, census};
 use crate::policy::lifetime::Lifetimes;
 use crate::protocol::time::UnixSeconds;
 use crate::state::RetryRules;
@@ -25,6 +25,14 @@ pub fn keys(config: &Config) -> keys::Settings {
         automatic: match config.keys.rotation {
             Rotation::Automatic => Automatic::On,
             Rotation::Manual => Automatic::Off,
+        },
+        census: census::Settings {
+            verifiers_max: config.keys.verifiers_max,
+            forget_after: config.keys.verifiers_forgotten_after,
+            wait_max: match config.keys.behind {
+                Behind::Wait => config.keys.behind_wait_max,
+                Behind::Warn => std::time::Duration::ZERO,
+            },
         },
     }
 }
@@ -49,6 +57,7 @@ pub fn issuer(config: &Config) -> issuer::Settings {
         limits: Limits::new(config.tokens.lifetime_max),
         password_grant: config.compatibility.password_grant,
         verify: std::sync::Arc::clone(&config.verify),
+        status_list: std::sync::Arc::clone(&config.status_list),
     }
 }
 
@@ -83,15 +92,20 @@ const DENIED_BYTES_MAX: u64 = 12;
 
 /// The worst case of the state's memory, for people.
 #[must_use]
-pub fn memory_in_words(state: &config::State) -> String {
+pub fn memory_in_words(config: &Config) -> String {
+    let state = &config.state;
     let mebibytes = |bytes: u64| (bytes >> 20).saturating_add(1);
     let denied = (state.entries_max as u64).saturating_mul(DENIED_BYTES_MAX);
-    format!(
+    let words = format!(
         "state at most {} MiB if all {} entries are families, {} MiB if all are denied tokens",
         mebibytes(state_bytes_max(state)),
         state.entries_max,
         mebibytes(denied)
-    )
+    );
+    match config.status_list.bytes_max(config.tokens.lifetime_max) {
+        0 => words,
+        lists => format!("{words}; status lists at most {} MiB", mebibytes(lists)),
+    }
 }
 
 /// The bounds of the listeners.

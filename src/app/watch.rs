@@ -44,8 +44,16 @@ enum Cause {
 }
 
 impl Watch {
-    /// Runs until told to stop.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Runs until told to stop; tells followers of revocations meanwhile.
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
+        let announcer = Arc::clone(&self.issuer).announce_forever();
+        tokio::select! {
+            () = announcer => {}
+            () = self.look_round(stop) => {}
+        }
+    }
+
+    async fn look_round(mut self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Without the signal a reload is still possible: by files, and by a restart.
@@ -108,6 +116,7 @@ impl Watch {
         }
         let config = &fresh.loaded.config;
         self.issuer.reload(settings::issuer(config), fresh.registry.clone());
+        self.keyring.census().configure(settings::keys(config).census);
         self.directory.replace(fresh.users.clone());
         tracing::info!(changes = differences.len(), "reloaded");
         self.current = fresh;

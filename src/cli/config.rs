@@ -113,7 +113,7 @@ fn summary(context: &Context<'_>, loaded: &Loaded, clients: usize, users: usize)
         format!("tokens   {} for {}", tokens.algorithm, format_span(tokens.access_lifetime)),
         format!("keys     {}", config.keys.directory.display()),
         format!("state    {}", config.state.directory.display()),
-        format!("memory   {}", settings::memory_in_words(&config.state)),
+        format!("memory   {}", settings::memory_in_words(config)),
         format!("clients  {clients} in {}", config.clients.file.display()),
         format!("users    {users} in {}", config.users.file.display()),
     ];

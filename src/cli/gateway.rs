@@ -17,8 +17,8 @@ use crate::cli::runtime;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer read.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest answer read: a census of ten thousand verifiers fits.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// A question to the admin listener.
 pub struct Question<'a> {
@@ -93,7 +93,22 @@ pub fn order(state: &Path, path: &str, body: String) -> Result<serde_json::Value
             .hint("revocations live in the running gateway; start it with `mintgate serve`")
     })?;
     let question = Question { method: Method::POST, url: &door.url, path, token: Some(&door.token), body: Some(body) };
-    let (status, answer) = ask(&question)?;
+    judged(ask(&question)?)
+}
+
+/// Asks the gateway that runs on `state` for what only it knows.
+///
+/// # Errors
+/// `NotReady` if none runs, and as [`order`].
+pub fn look(state: &Path, path: &str) -> Result<serde_json::Value, Failure> {
+    let door = door::read(state).map_err(|error| {
+        Failure::new(Exit::NotReady, format!("no gateway runs on {}: {error}", state.display()))
+            .hint("only the running gateway knows; start it with `mintgate serve`")
+    })?;
+    judged(ask(&Question { method: Method::GET, url: &door.url, path, token: Some(&door.token), body: None })?)
+}
+
+fn judged((status, answer): Answer) -> Result<serde_json::Value, Failure> {
     let said = || answer.get("error").and_then(|text| text.as_str()).unwrap_or("no reason given").to_owned();
     match status {
         StatusCode::OK => Ok(answer),

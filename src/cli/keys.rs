@@ -1,12 +1,13 @@
 //! `mintgate keys`: look at the keys, and move them through their life.
 
+mod census;
 mod change;
 mod doctor;
 mod exchange;
 mod look;
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -46,6 +47,8 @@ pub enum Command {
     Import(Import),
     /// Print the public key set, or a key
     Export(Export),
+    /// Ask the running gateway who has fetched which key set, and who is behind
+    Census,
     /// Look for trouble: permissions, missing and stray files, overdue rotation, wrong clock
     Doctor,
 }
@@ -91,7 +94,7 @@ pub struct Rehearsal {
 pub struct Activate {
     #[command(flatten)]
     key: Named,
-    /// Even if caches may not know the key yet: verifications will fail until they look again
+    /// Even if caches may not know the key yet, or verifiers are known to lack it: verifications fail until they look
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -175,14 +178,15 @@ pub enum Format {
     Pem,
 }
 
-/// Carries out a command on the configured key directory.
+/// Carries out a command on the configured key directory. `state` is where a running gateway is found, to be asked
+/// who is behind.
 ///
 /// # Errors
 /// A [`Failure`]: `NotFound` for an unknown key, `Refused` for a move that would break tokens or verifiers,
 /// `Conflict` for a key that is there already or a set that somebody else is changing, `Usage` where a question
-/// could not be asked.
-pub fn run(command: Command, context: &Context, settings: &Settings) -> Result<(), Failure> {
-    let desk = Desk { context, settings, backend: FileBackend::new(&settings.directory) };
+/// could not be asked, `NotReady` if the census has no running gateway to ask.
+pub fn run(command: Command, context: &Context, settings: &Settings, state: &Path) -> Result<(), Failure> {
+    let desk = Desk { context, settings, state, backend: FileBackend::new(&settings.directory) };
     match command {
         Command::List => look::list(&desk),
         Command::Show(named) => look::show(&desk, &named.kid),
@@ -194,6 +198,7 @@ pub fn run(command: Command, context: &Context, settings: &Settings) -> Result<(
         Command::Taint(order) => change::taint(&desk, &order),
         Command::Import(order) => exchange::import(&desk, &order),
         Command::Export(order) => exchange::export(&desk, &order),
+        Command::Census => census::run(&desk),
         Command::Doctor => doctor::run(&desk),
     }
 }
@@ -202,6 +207,7 @@ pub fn run(command: Command, context: &Context, settings: &Settings) -> Result<(
 struct Desk<'a> {
     context: &'a Context<'a>,
     settings: &'a Settings,
+    state: &'a Path,
     backend: FileBackend,
 }
 

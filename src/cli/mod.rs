@@ -132,7 +132,7 @@ fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         }),
         Command::Keys(command) => {
             let loaded = config::load(context)?;
-            keys::run(command, context, &settings::keys(&loaded.config))
+            keys::run(command, context, &settings::keys(&loaded.config), &loaded.config.state.directory)
         }
         Command::Users(command) => users::run(command, context),
         Command::Clients(command) => clients::run(command, context),

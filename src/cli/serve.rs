@@ -65,9 +65,11 @@ pub fn serve(
 fn refused(error: &StartError) -> Failure {
     let code = match error {
         StartError::Read(_) | StartError::Keys(_) | StartError::Tls(_) | StartError::Listen { .. } => Exit::Usage,
-        StartError::Passwords(_) | StartError::Door { .. } | StartError::State { .. } | StartError::Entropy(_) => {
-            Exit::Failed
-        }
+        StartError::Passwords(_)
+        | StartError::Door { .. }
+        | StartError::State { .. }
+        | StartError::StatusLists { .. }
+        | StartError::Entropy(_) => Exit::Failed,
     };
     Failure::new(code, error.to_string())
 }

@@ -11,8 +11,8 @@ use crate::config::issuer::check_issuer;
 use crate::config::read::Reader;
 use crate::config::value::UserSource;
 use crate::config::{
-    Clients, Compatibility, Config, Durability, Inputs, Keys, Limits, Listen, Loaded, Log, LogFormat, LogLevel, Login,
-    Refresh, Rotation, State, Tls, TokenTyp, Tokens, Users, verify, written,
+    Behind, Clients, Compatibility, Config, Durability, Inputs, Keys, Limits, Listen, Loaded, Log, LogFormat, LogLevel,
+    Login, Refresh, Rotation, State, Tls, TokenTyp, Tokens, Users, status_list, verify, written,
 };
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
@@ -45,6 +45,7 @@ pub(crate) fn check(path: &Path, text: &str, inputs: &Inputs) -> Result<Loaded, 
         clients: Clients { file: reader.take_path("clients", "file", "clients.toml") },
         login: login(&mut reader),
         verify: verify::verify(&mut reader),
+        status_list: status_list::status_list(&mut reader),
         compatibility: Compatibility { password_grant: reader.take("compatibility", "password_grant", false) },
         limits: limits(&mut reader),
         tls: tls(&mut reader),
@@ -130,8 +131,25 @@ fn keys(reader: &mut Reader<'_>, tokens: &Tokens) -> Keys {
         let at = if reader.is_given("keys", "publish_ahead") { "publish_ahead" } else { "rotate_every" };
         reader.refuse("keys", at, message, "a key is published while the one before it still signs");
     }
-    let rotation = reader.take("keys", "rotation", Rotation::Automatic);
-    Keys { directory, algorithms, rotate_every, publish_ahead, rotation }
+    let forgotten = DAY.max(2 * publish_ahead);
+    let spans = within(SECOND..=YEAR);
+    let verifiers_forgotten_after = reader.take_checked("keys", "verifiers_forgotten_after", forgotten, spans);
+    if verifiers_forgotten_after < publish_ahead {
+        let message = "`keys.verifiers_forgotten_after` is below `keys.publish_ahead`";
+        let hint = "a verifier that honours its cache header may stay away that long: raise it, or leave it out";
+        reader.refuse("keys", "verifiers_forgotten_after", message, hint);
+    }
+    Keys {
+        directory,
+        algorithms,
+        rotate_every,
+        publish_ahead,
+        rotation: reader.take("keys", "rotation", Rotation::Automatic),
+        behind: reader.take("keys", "behind", Behind::Wait),
+        behind_wait_max: reader.take_checked("keys", "behind_wait_max", DAY, within(SECOND..=30 * DAY)),
+        verifiers_max: reader.take_checked("keys", "verifiers_max", 1_000, between(10..=10_000)),
+        verifiers_forgotten_after,
+    }
 }
 
 fn state(reader: &mut Reader<'_>) -> State {

@@ -9,6 +9,7 @@ mod issuer;
 pub mod origin;
 mod read;
 pub mod reload;
+mod status_list;
 mod template;
 mod value;
 mod verify;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::issuer::VerifySettings;
+use crate::issuer::{StatusListSettings, VerifySettings};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
 use crate::user::hash::HashSettings;
@@ -61,6 +62,8 @@ pub struct Config {
     pub login: Login,
     /// `[verify]`
     pub verify: Arc<VerifySettings>,
+    /// `[status_list]`
+    pub status_list: Arc<StatusListSettings>,
     /// `[compatibility]`
     pub compatibility: Compatibility,
     /// `[limits]`
@@ -128,6 +131,23 @@ pub struct Keys {
     pub publish_ahead: Duration,
     /// Who rotates.
     pub rotation: Rotation,
+    /// What happens when a key is due and a verifier with a label has not fetched it.
+    pub behind: Behind,
+    /// The longest time that such a key waits. At most 30d.
+    pub behind_wait_max: Duration,
+    /// Most verifiers remembered; one more, and the one that was not seen for longest falls out.
+    pub verifiers_max: usize,
+    /// A verifier that was not seen for this long is forgotten. No less than `publish_ahead`.
+    pub verifiers_forgotten_after: Duration,
+}
+
+/// What a key that is due does while a known verifier lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// It takes over, and the log names the verifier.
+    Warn,
+    /// It waits for `behind_wait_max` at most; then as with `Warn`.
+    Wait,
 }
 
 /// Who starts a rotation.
@@ -305,5 +325,13 @@ pub struct Loaded {
 /// [`ConfigError`] with everything that is wrong: file, line, column, what was expected, what was probably meant.
 pub fn load(path: &Path, inputs: &Inputs) -> Result<Loaded, ConfigError> {
     let text = written::read(path)?;
-    check::check(path, &text, inputs)
+    check(path, &text, inputs)
+}
+
+/// As [`load`], of a text that was read already; `path` is where relative paths begin and what errors name.
+///
+/// # Errors
+/// As there.
+pub fn check(path: &Path, text: &str, inputs: &Inputs) -> Result<Loaded, ConfigError> {
+    check::check(path, text, inputs)
 }

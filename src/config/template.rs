@@ -35,6 +35,7 @@ admin = "{admin}"                # health, metrics: keep it private
 directory = "keys"
 # rotate_every = "30d"
 # publish_ahead = "1h"           # verifiers see a key this long before it signs
+# behind = "wait"                # for verifiers (/jwks.json?v=NAME) that lack it, a day at most; or "warn"
 
 [state]
 directory = "state"
@@ -49,6 +50,9 @@ file = "clients.toml"            # `mintgate clients add ID --grant client_crede
 
 # [verify]                       # /verify, for proxies: `mintgate gen-config nginx`, docs/verifiers.md
 # audience = "https://api.example"   # of requests that name none: /verify?aud=...&scope=...
+
+# [status_list]                  # IETF Token Status Lists, beside the revocation feed; off
+# audiences = ["https://api.example"]   # whose access tokens have a place in one
 
 # [tls]                          # without it, TLS ends at a proxy in front
 # certificate = "tls.crt"

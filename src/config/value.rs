@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::config::written::Raw;
-use crate::config::{Durability, LogFormat, LogLevel, Rotation, TokenTyp};
+use crate::config::{Behind, Durability, LogFormat, LogLevel, Rotation, TokenTyp};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::time::{Span, format_span, parse_span};
 
@@ -126,6 +126,29 @@ impl Value for SocketAddr {
     }
 }
 
+/// A list of texts; empty if nothing stands in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Texts(pub(crate) Vec<String>);
+
+impl Value for Texts {
+    fn expected() -> String {
+        "a list of texts in brackets: [\"https://api.example\"]".to_owned()
+    }
+
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        match raw {
+            Raw::List(items) => Ok(Self(items.clone())),
+            Raw::Loose(text) if text.is_empty() => Ok(Self::default()),
+            Raw::Loose(text) => Ok(Self(text.split(',').map(|item| item.trim().to_owned()).collect())),
+            _ => Err(None),
+        }
+    }
+
+    fn show(&self) -> Json {
+        Json::from(self.0.as_slice())
+    }
+}
+
 /// A value out of a short list of words.
 pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// The words and what they mean.
@@ -188,6 +211,10 @@ impl Choice for Durability {
 
 impl Choice for Rotation {
     const WORDS: &'static [(&'static str, Self)] = &[("automatic", Self::Automatic), ("manual", Self::Manual)];
+}
+
+impl Choice for Behind {
+    const WORDS: &'static [(&'static str, Self)] = &[("warn", Self::Warn), ("wait", Self::Wait)];
 }
 
 impl Choice for LogFormat {

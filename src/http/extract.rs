@@ -1,12 +1,24 @@
-//! What is taken from a request: its body within bounds, its media type.
+//! What is taken from a request: its body within bounds, its media type, who asks.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::http::limits::BodyLimits;
+use crate::http::{Peer, Request};
+use crate::issuer::Caller;
 use crate::protocol::error::RequestReason;
+
+/// Who asks, for the census.
+#[must_use]
+pub fn caller(request: &Request, peer: Peer) -> Caller<'_> {
+    Caller {
+        query: request.uri().query(),
+        agent: request.headers().get(USER_AGENT).map(HeaderValue::as_bytes),
+        address: peer.address.ip(),
+    }
+}
 
 /// Reads the whole body within `limits`.
 ///

@@ -11,7 +11,7 @@ use crate::http::endpoint::{self, Answered};
 use crate::http::events::Followers;
 use crate::http::limits::BodyLimits;
 use crate::http::{Handler, Peer, Request, respond};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, STATUS_LISTS_PATH};
 use crate::protocol::metadata::well_known_path;
 use crate::telemetry::log::RequestLine;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
@@ -35,6 +35,10 @@ pub enum Route {
     OpenidMetadata,
     /// `GET /revocations`
     Revocations,
+    /// `GET /status`
+    StatusLists,
+    /// `GET /status/{list}`
+    StatusList,
     /// `/verify`, by any method
     Verify,
     /// Everything else.
@@ -42,7 +46,7 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Token,
         Self::Login,
         Self::Revoke,
@@ -51,6 +55,8 @@ impl Route {
         Self::OauthMetadata,
         Self::OpenidMetadata,
         Self::Revocations,
+        Self::StatusLists,
+        Self::StatusList,
         Self::Verify,
         Self::Unknown,
     ];
@@ -67,6 +73,8 @@ impl Route {
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
             Self::OpenidMetadata => "/.well-known/openid-configuration",
             Self::Revocations => "/revocations",
+            Self::StatusLists => STATUS_LISTS_PATH,
+            Self::StatusList => "/status/{list}",
             Self::Verify => "/verify",
             Self::Unknown => "unknown",
         }
@@ -77,7 +85,13 @@ impl Route {
         match self {
             Self::Token | Self::Login | Self::Revoke | Self::Introspect => "POST",
             Self::Verify => "*",
-            Self::Revocations | Self::Jwks | Self::OauthMetadata | Self::OpenidMetadata | Self::Unknown => "GET, HEAD",
+            Self::Revocations
+            | Self::StatusLists
+            | Self::StatusList
+            | Self::Jwks
+            | Self::OauthMetadata
+            | Self::OpenidMetadata
+            | Self::Unknown => "GET, HEAD",
         }
     }
 
@@ -110,7 +124,7 @@ pub struct Shared {
     prefix: String,
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
-    counted: [(Route, RouteMetrics); 10],
+    counted: [(Route, RouteMetrics); 12],
     /// Those who wait for revocations.
     pub followers: Followers,
 }
@@ -151,6 +165,7 @@ impl Shared {
         };
         match path {
             "/.well-known/jwks.json" => Route::Jwks,
+            _ if endpoint::status::list_name(path).is_some() => Route::StatusList,
             _ if path.starts_with(endpoint::verify::BY_POLICY) => Route::Verify,
             _ => Route::ALL.into_iter().find(|route| route.template() == path).unwrap_or(Route::Unknown),
         }
@@ -165,9 +180,11 @@ impl Shared {
             Route::Login => endpoint::login::post(self, request, peer).await,
             Route::Revoke => endpoint::revoke::post(self, request, peer).await,
             Route::Introspect => endpoint::introspect::post(self, request, peer).await,
-            Route::Jwks => endpoint::jwks::get(self, &request),
+            Route::Jwks => endpoint::jwks::get(self, &request, peer),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, &request, route),
-            Route::Revocations => endpoint::revocations::get(self, request).await,
+            Route::Revocations => endpoint::revocations::get(self, request, peer).await,
+            Route::StatusLists => endpoint::status::aggregation(self, &request).await,
+            Route::StatusList => endpoint::status::list(self, &request).await,
             Route::Verify => endpoint::verify::any(self, &request),
             Route::Unknown => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }

@@ -72,7 +72,7 @@ impl Server {
             tracing::warn!(connections_max, "fewer connections than configured: the limit on open files is too low");
         }
         let listener = self.listener;
-        let mut accepting = Accepting { ledger: Arc::clone(&ledger), shared, next_id: 0 };
+        let mut accepting = Accepting { ledger: Arc::clone(&ledger), shared, next_id: 0, short: false };
         let judge = ledger.judge_forever(&settings);
         let work = async {
             tokio::select! {
@@ -105,19 +105,27 @@ struct Accepting<H> {
     ledger: Arc<Ledger>,
     shared: Arc<Shared<H>>,
     next_id: u64,
+    /// The last attempt failed for want of files or memory; said once, not ten times a second.
+    short: bool,
 }
 
 impl<H: Handler> Accepting<H> {
     async fn forever(&mut self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, address)) => self.admit(stream, address),
-                Err(error) => {
-                    if is_shortage(&error) {
-                        tracing::warn!(%error, "cannot accept connections");
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                    }
+                Ok((stream, address)) => {
+                    self.short = false;
+                    self.admit(stream, address);
                 }
+                Err(error) if is_shortage(&error) => {
+                    if !self.short {
+                        tracing::warn!(%error, "cannot accept connections; those that are open are served");
+                    }
+                    self.short = true;
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+                // Everything else concerns the one connection that was about to be accepted.
+                Err(_) => {}
             }
         }
     }
@@ -155,8 +163,7 @@ impl<H: Handler> Accepting<H> {
     }
 }
 
-/// Whether accepting failed for want of something that trying again at once will not bring. Everything else
-/// concerns the one connection that was about to be accepted.
+/// Whether accepting failed for want of something that trying again at once will not bring.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     Errno::from_io_error(error)

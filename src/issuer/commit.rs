@@ -2,7 +2,7 @@
 
 use crate::ambient::entropy::draw;
 use crate::grant::{self, Decision, Mint, Refusal};
-use crate::issuer::{Issuer, RETRY_AFTER, Settings, no_entropy, unavailable};
+use crate::issuer::{Issuer, RETRY_AFTER, Settings, no_entropy, unavailable, wait_for_clock};
 use crate::keys::KeySet;
 use crate::protocol::error::{OAuthError, UnavailableReason};
 use crate::protocol::id::Jti;
@@ -12,15 +12,17 @@ use crate::state::Rotated;
 use crate::token::{Draft, Minted, mint, seal_refresh};
 
 impl Issuer {
-    /// Carries a decision out.
+    /// Carries a decision out. Every token that is issued is issued here.
     ///
-    /// 1. Sign the access token and seal the refresh token; hold both.
-    /// 2. Rotate the family: one compare-and-set, whose verdict is final.
-    /// 3. Commit what else there is to change.
-    /// 4. Release.
+    /// 1. Refuse while the clock is behind: every date in a token would be wrong.
+    /// 2. Sign the access token and seal the refresh token; hold both.
+    /// 3. Rotate the family: one compare-and-set, whose verdict is final.
+    /// 4. Commit what else there is to change.
+    /// 5. Release.
     ///
     /// # Errors
-    /// `Unavailable` from the signer, the randomness or the store: nothing was burned, the client may try again.
+    /// `Unavailable` for the clock, from the signer, the randomness or the store: nothing was burned, the client may
+    /// try again.
     /// `InvalidGrant` if the rotation lost against a revocation or met a replay.
     pub(super) async fn carry_out(
         &self,
@@ -29,6 +31,10 @@ impl Issuer {
         now: UnixSeconds,
     ) -> Result<TokenReply, OAuthError> {
         // 1
+        if let Some(behind) = self.store.read_clock(self.clock.now()).behind {
+            return Err(wait_for_clock(behind));
+        }
+        // 2
         let keys = self.keyring.current();
         let minted = self.sign(&decision.mint, settings, &keys, now)?;
         let sealed = match &decision.refresh {
@@ -41,7 +47,7 @@ impl Issuer {
                 Some(sealed)
             }
         };
-        // 2
+        // 3
         if let Some(rotation) = decision.rotation.clone() {
             let verdict = self.store.rotate(rotation, now).await.map_err(unavailable)?;
             self.metrics.refreshes.inc(verdict_name(verdict));
@@ -49,11 +55,11 @@ impl Issuer {
                 return Err(self.refuse(refusal, now).await);
             }
         }
-        // 3
+        // 4
         if !decision.changes.is_empty() {
             self.store.commit(decision.changes, now).await.map_err(unavailable)?;
         }
-        // 4
+        // 5
         Ok(TokenReply {
             access_token: minted.token,
             token_type: "Bearer",
@@ -83,23 +89,26 @@ impl Issuer {
             .signer(settings.algorithm)
             .or_else(|| keys.default_signer())
             .ok_or(unavailable(UnavailableReason::NoKey))?;
+        // A client's own lifetime may have been written before the bound was lowered.
+        let lifetime = asked.lifetime.min(settings.limits.lifetime_max);
+        let jti = Jti(draw(self.entropy.as_ref()).map_err(no_entropy)?);
+        let status = self.status_reference(asked, settings, (jti, key.kid()), (now, now.after(lifetime)))?;
         let draft = Draft {
             issuer: std::sync::Arc::clone(&self.issuer),
             subject: asked.subject.clone(),
             client: asked.client.clone(),
             audiences: asked.audiences.clone(),
             scope: asked.scope.clone(),
-            // A client's own lifetime may have been written before the bound was lowered.
-            lifetime: asked.lifetime.min(settings.limits.lifetime_max),
+            lifetime,
             session: asked.session,
             auth_time: asked.auth_time,
             typ: settings.typ,
+            status,
         };
         let checked = draft.check(&settings.limits, now).map_err(|error| {
             tracing::error!(client = %asked.client, %error, "a token was decided that cannot be signed");
             unavailable(UnavailableReason::Signer)
         })?;
-        let jti = Jti(draw(self.entropy.as_ref()).map_err(no_entropy)?);
         mint(&checked, key, jti, now).map_err(|_| unavailable(UnavailableReason::Signer))
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use ring::digest;
 
-use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, Settings};
+use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, STATUS_LISTS_PATH, Settings, WAIT_SECONDS_MAX};
 use crate::keys::KeySet;
+use crate::keys::census::Edition;
 use crate::protocol::base64url;
 use crate::protocol::metadata::{Metadata, Offer};
 
@@ -31,6 +32,8 @@ pub struct Documents {
     serial: u64,
     /// RFC 7517 section 5.
     pub jwks: Document,
+    /// The keys in it, for the census.
+    pub edition: Arc<Edition>,
     /// RFC 8414.
     pub oauth: Document,
     /// OpenID Connect Discovery 1.0.
@@ -46,8 +49,14 @@ impl Documents {
     pub fn build(issuer: &str, settings: &Settings, keys: &KeySet) -> Self {
         let grants = Issuer::grants(settings);
         let algorithms: Vec<&str> = keys.algorithms().map(|algorithm| algorithm.name()).collect();
-        let offer =
-            Offer { issuer, grants: &grants, algorithms: &algorithms, revocation_latency_max: LATENCY_MAX_SECONDS };
+        let offer = Offer {
+            issuer,
+            grants: &grants,
+            algorithms: &algorithms,
+            revocation_latency_max: LATENCY_MAX_SECONDS,
+            revocations_wait_max: WAIT_SECONDS_MAX,
+            status_lists: (!settings.status_list.audiences.is_empty()).then_some(STATUS_LISTS_PATH),
+        };
         let jwks = keys.jwks();
         Self {
             serial: keys.serial(),
@@ -57,6 +66,7 @@ impl Documents {
                 etag: value(&jwks.etag),
                 cache_control: value(&jwks.cache_control),
             },
+            edition: Arc::clone(&jwks.edition),
             oauth: metadata(&Metadata::oauth(&offer)),
             openid: metadata(&Metadata::openid(&offer)),
         }

@@ -28,6 +28,8 @@ pub const MAX_AGE_SECONDS: u64 = 5;
 /// The longest time from an acknowledged revocation to its knowledge in a follower that asks every
 /// [`MAX_AGE_SECONDS`]: one cache life, one pause.
 pub const LATENCY_MAX_SECONDS: u64 = 2 * MAX_AGE_SECONDS;
+/// Longest time a question is held: below the patience of the usual proxies, a minute. Who asks for more gets this.
+pub const WAIT_SECONDS_MAX: u64 = 50;
 /// How long a document is valid: a follower that can get no newer one by then no longer knows what is revoked.
 const LIFETIME_SECONDS: u64 = 300;
 /// A document is signed anew when it is this old, though nothing has changed. Followers of the event stream get one as
@@ -137,9 +139,10 @@ impl Issuer {
     /// # Errors
     /// `Unavailable` if the log is not complete, or there is no key to sign with.
     pub fn revocations(&self, since: u64, reach: Reach) -> Result<Delta, OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
+        let keys = self.keyring.current();
         // 1
-        self.note_tainted_keys(now);
+        self.note_tainted_keys(&keys, now);
         // 2
         let from = self.feed.beginning(since);
         let up_to = match reach {
@@ -148,7 +151,6 @@ impl Issuer {
             Reach::Announced => since.max(*self.announced.borrow()),
         };
         // 3
-        let keys = self.keyring.current();
         let slot = self.ready.slot(keys.serial(), from, up_to);
         let mut made = slot.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made_at, delta)) = made.as_ref()
@@ -186,24 +188,10 @@ impl Issuer {
         Ok(Delta { document: wrap(text), to: page.to, more: page.more })
     }
 
-    /// Publishes the end of tokens of keys that were tainted since.
-    fn note_tainted_keys(&self, now: UnixSeconds) {
-        let keys = self.keyring.peek();
-        let tainted = keys.records().iter().filter(|record| record.state == KeyState::Tainted);
-        let cut_off = tainted.map(|record| {
-            // None of its tokens outlives this, and none that names it is good, whatever date it bears.
-            let ends_at = record.ended_at.unwrap_or(now).after(Duration::from_secs(record.lifetime_seconds));
-            let ends_at = ends_at.after(crate::token::verify::LEEWAY_MAX);
-            Change::MoveEpoch { of: EpochOf::Key(record.id.clone()), not_before: ends_at, ends_at }
-        });
-        self.feed.append(&cut_off.collect::<Vec<_>>(), now);
-    }
-
     /// Tells the time to what lives by it, and publishes what nobody asked for. Call it about once a second.
     pub fn tick(&self) {
-        let now = self.clock.now();
-        self.store.tick(now);
-        self.note_tainted_keys(now);
+        self.store.tick(self.clock.now());
+        self.note_tainted_keys(&self.keyring.peek(), self.now());
     }
 
     /// The number up to which those who wait have been told; changes wake them all.
@@ -235,6 +223,18 @@ impl Issuer {
         if let Some(moment) = self.feed.published_at(since.saturating_add(1)) {
             self.metrics.feed_lag.observe(way.name(), self.clock.monotonic().saturating_sub(moment.monotonic));
         }
+    }
+
+    /// Puts the keys that are tainted into the log, unless they are in it.
+    pub(super) fn note_tainted_keys(&self, keys: &KeySet, now: UnixSeconds) {
+        let tainted = keys.records().iter().filter(|record| record.state == KeyState::Tainted);
+        let cut_off = tainted.map(|record| {
+            // None of its tokens outlives this, and none that names it is good, whatever date it bears.
+            let ends_at = record.ended_at.unwrap_or(now).after(Duration::from_secs(record.lifetime_seconds));
+            let ends_at = ends_at.after(crate::token::verify::LEEWAY_MAX);
+            Change::MoveEpoch { of: EpochOf::Key(record.id.clone()), not_before: ends_at, ends_at }
+        });
+        self.feed.append(&cut_off.collect::<Vec<_>>(), now);
     }
 }
 

@@ -18,7 +18,7 @@ impl Issuer {
     /// # Errors
     /// `InvalidClient` and `InvalidRequest`. Anything that is not good is no error but `{"active":false}`.
     pub fn introspect(&self, call: &Call<'_>) -> Result<Introspection, OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
         // 1
         let client = self.authenticate_confidential(call, now)?;
         let token = call.params.required("token").map_err(OAuthError::InvalidRequest)?;

@@ -20,7 +20,7 @@ impl Issuer {
     /// # Errors
     /// The [`OAuthError`] to answer with.
     pub async fn login(&self, call: &Call<'_>) -> Result<TokenReply, OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
         let settings = self.settings.load_full();
         let client = self.authenticate(call, now)?;
         let result = self.log_in(call, &client, Via::Login, &settings, now).await;

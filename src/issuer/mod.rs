@@ -3,6 +3,7 @@
 //! Everything that does something happens here, in one order: **refuse first; sign and hold; commit; release.** A
 //! signer that fails burns no refresh token, and nothing signed leaves before its change is lasting.
 
+mod census;
 mod commit;
 mod documents;
 mod feed;
@@ -11,6 +12,7 @@ mod login;
 mod order;
 mod readiness;
 mod revoke;
+mod status_list;
 mod token;
 mod verify;
 
@@ -43,10 +45,12 @@ use crate::user::directory::Directory;
 use crate::user::hash::HashPool;
 use crate::user::slowdown::Slowdown;
 
+pub use census::Caller;
 pub use documents::{Document, Documents};
-pub use feed::{Delta, LATENCY_MAX_SECONDS, MAX_AGE_SECONDS, RENEW, Reach, Way};
+pub use feed::{Delta, LATENCY_MAX_SECONDS, MAX_AGE_SECONDS, RENEW, Reach, WAIT_SECONDS_MAX, Way};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
+pub use status_list::{STATUS_LIST_TYP, STATUS_LISTS_PATH, StatusListSettings};
 pub use verify::{
     Asked, Demand, Identity, IdentityHeaders, Invalid, Misconfigured, Shown, Verdict, VerifySettings, cookie_name,
     identity_header,
@@ -54,6 +58,9 @@ pub use verify::{
 
 /// How long a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest a client is told to wait for the clock: it may be set right at any moment.
+const CLOCK_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -70,6 +77,8 @@ pub struct Settings {
     pub password_grant: bool,
     /// How `/verify` works.
     pub verify: Arc<VerifySettings>,
+    /// Who has status lists, and how.
+    pub status_list: Arc<StatusListSettings>,
 }
 
 /// The parts an authority is made of.
@@ -116,6 +125,7 @@ pub struct Issuer {
     feed: Arc<Feed>,
     announced: watch::Receiver<u64>,
     ready: feed::Ready,
+    status_lists: status_list::StatusLists,
 }
 
 /// One request's form and credentials.
@@ -149,6 +159,7 @@ impl Issuer {
             announced: published.feed().announced(),
             store: Arc::new(published),
             ready: feed::Ready::default(),
+            status_lists: status_list::StatusLists::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             metrics: parts.metrics,
@@ -197,6 +208,12 @@ impl Issuer {
     #[must_use]
     pub fn client_count(&self) -> usize {
         self.clients.load().len()
+    }
+
+    /// The time to decide with: never earlier than one that was decided with before. Nothing here asks the clock itself,
+    /// or a clock set back would revive what has ended, and date a revocation before what it is to end.
+    fn now(&self) -> UnixSeconds {
+        self.store.read_clock(self.clock.now()).time
     }
 
     /// Which client asks (RFC 6749 section 2.3).
@@ -254,6 +271,11 @@ impl Issuer {
 /// What a store's failure means on the wire: 503, never `invalid_grant`, on which clients throw their session away.
 fn unavailable(error: StoreError) -> OAuthError {
     OAuthError::Unavailable(error.reason(), RETRY_AFTER)
+}
+
+/// How long to wait for a clock that is `behind`.
+fn wait_for_clock(behind: Duration) -> OAuthError {
+    OAuthError::Unavailable(UnavailableReason::ClockBehind, behind.min(CLOCK_WAIT_MAX))
 }
 
 /// No random bytes: 503, never a weak token.

@@ -52,7 +52,7 @@ impl Issuer {
     /// # Errors
     /// [`UnreadableOrder`] inside, `Unavailable` outside.
     pub async fn revoke_by_order(&self, order: &Order) -> Result<Result<Outlook, UnreadableOrder>, OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
         let (change, outlook) = match self.change_of(order) {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
@@ -64,7 +64,7 @@ impl Issuer {
     }
 
     fn change_of(&self, order: &Order) -> Result<(Change, Outlook), UnreadableOrder> {
-        let now = self.clock.now();
+        let now = self.now();
         let settings = self.settings.load();
         // The latest that anything issued by now can live.
         let last_access = now.after(settings.limits.lifetime_max);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::issuer::Issuer;
+use crate::store::Health;
 
 /// What works right now; each is `ok` or the reason why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,13 +25,23 @@ impl Readiness {
 }
 
 impl Issuer {
-    /// Looks at keys and store.
+    /// Looks at clock, keys and store. The clock itself, not what the last tick found: it may be set at any moment.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let keys = self.keyring.current();
-        let health = self.store.health();
+        let behind = self.store.read_clock(self.clock.now()).behind.is_some();
+        let health = match self.store.health() {
+            Health::Ready | Health::ClockBehind if behind => Health::ClockBehind,
+            // It has caught up since the last tick.
+            Health::ClockBehind => Health::Ready,
+            health => health,
+        };
         Readiness {
-            issue: if keys.default_signer().is_some() { "ok" } else { "no_key" },
+            issue: match (keys.default_signer().is_some(), behind) {
+                (false, _) => "no_key",
+                (true, true) => "clock_behind",
+                (true, false) => "ok",
+            },
             refresh: match (keys.sealer().is_some(), health.is_ready()) {
                 (false, _) => "no_key".to_owned(),
                 (true, true) => "ok".to_owned(),

@@ -18,7 +18,7 @@ impl Issuer {
     /// `InvalidClient`, `InvalidRequest`, and `Unavailable` when the change could not be made lasting (RFC 7009
     /// section 2.2.1). An unknown or invalid token is no error (section 2.2).
     pub async fn revoke(&self, call: &Call<'_>) -> Result<(), OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
         // 1
         let client = self.authenticate(call, now)?;
         let token = call.params.required("token").map_err(OAuthError::InvalidRequest)?;

@@ -18,7 +18,7 @@ impl Issuer {
     /// # Errors
     /// The [`OAuthError`] to answer with.
     pub async fn token(&self, call: &Call<'_>) -> Result<TokenReply, OAuthError> {
-        let now = self.clock.now();
+        let now = self.now();
         let settings = self.settings.load_full();
         // 1
         let client = self.authenticate(call, now)?;

@@ -119,7 +119,7 @@ impl Issuer {
     /// Step 3 is asked at each request, whatever step 2 remembers.
     #[must_use]
     pub fn judge(&self, shown: Shown<'_>, demand: &Demand) -> Verdict {
-        let now = self.clock.now();
+        let now = self.now();
         // 1
         let token = match shown {
             Shown::Nothing => return Verdict::Unauthenticated,

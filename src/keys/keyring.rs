@@ -9,10 +9,11 @@ use arc_swap::ArcSwap;
 use crate::ambient::Entropy;
 use crate::keys::backend::file::FileBackend;
 use crate::keys::backend::{BackendError, KeyBackend, Patience, Stamp};
+use crate::keys::census::{self, Census};
 use crate::keys::change::{ChangeError, Changer, Done};
 use crate::keys::keyset::KeySet;
 use crate::keys::lifecycle::{Automatic, KeyUse, Rules};
-use crate::keys::plan::{Step, Takeover};
+use crate::keys::plan::{Plan, Step, Takeover, plan_with};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Kid;
 use crate::protocol::time::UnixSeconds;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub family_lifetime_max: Duration,
     /// Whether the calendar replaces keys.
     pub automatic: Automatic,
+    /// How verifiers are counted, and how long a key waits for them.
+    pub census: census::Settings,
 }
 
 impl Settings {
@@ -53,6 +56,7 @@ impl Settings {
             token_lifetime_max: Duration::from_secs(HOUR),
             family_lifetime_max: Duration::from_secs(90 * 24 * HOUR),
             automatic: Automatic::On,
+            census: census::Settings::default(),
         }
     }
 
@@ -102,6 +106,7 @@ pub struct Keyring {
     current: ArcSwap<KeySet>,
     backend: Box<dyn KeyBackend>,
     rules: ArcSwap<Rules>,
+    census: Census,
     /// Of the manifest that was taken last. Reloads go one at a time.
     seen: Mutex<Option<Stamp>>,
 }
@@ -115,7 +120,9 @@ impl Keyring {
     /// # Errors
     /// A [`KeyringError`] that names the file: the server does not start on a doubtful key set.
     pub fn load(settings: &Settings) -> Result<Self, KeyringError> {
-        Self::with_backend(Box::new(FileBackend::new(&settings.directory)), settings.rules())
+        let keyring = Self::with_backend(Box::new(FileBackend::new(&settings.directory)), settings.rules())?;
+        keyring.census.configure(settings.census);
+        Ok(keyring)
     }
 
     /// Reads the key set from any backend.
@@ -132,6 +139,7 @@ impl Keyring {
             current: ArcSwap::from_pointee(set),
             backend,
             rules: ArcSwap::from_pointee(rules),
+            census: Census::new(census::Settings::default()),
             seen: Mutex::new(Some(stamp)),
         })
     }
@@ -152,6 +160,19 @@ impl Keyring {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
+    }
+
+    /// Who has fetched the key set.
+    #[must_use]
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// What is to be done now: from the current records, the rules, and who is behind.
+    #[must_use]
+    pub fn plan(&self, now: UnixSeconds) -> Plan {
+        let current = self.peek();
+        plan_with(current.records(), &self.rules.load(), &self.census.lag(current.records(), now), now)
     }
 
     /// Lives by other rules from now on, and serves the key set that follows from them. The directory stays the one
@@ -212,7 +233,8 @@ impl Keyring {
         changer.carry_out(Patience::None, Vec::new(), |manifest| {
             // Another set than the one in service, or none at all: it is for `follow` to judge it first.
             let same = manifest.serial == serial;
-            Ok(if same { crate::keys::plan::plan(&manifest.records, &rules, now).steps } else { Vec::new() })
+            let lag = || self.census.lag(&manifest.records, now);
+            Ok(if same { plan_with(&manifest.records, &rules, &lag(), now).steps } else { Vec::new() })
         })
     }
 

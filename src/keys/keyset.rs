@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::keys::backend::{BackendError, KeyBackend, file_name};
 use crate::keys::caching::Caching;
+use crate::keys::census::Edition;
 use crate::keys::lifecycle::{KeyRecord, KeyState, KeyUse, Rules};
 use crate::keys::manifest::Manifest;
 use crate::keys::sealing::{SealingKey, SealingKeyId};
@@ -30,6 +31,8 @@ pub struct Jwks {
     pub cache_control: String,
     /// The same as numbers.
     pub caching: Caching,
+    /// The tag with the keys in the document, for the census.
+    pub edition: Arc<Edition>,
 }
 
 /// All keys at one moment. Only whole and sound sets become one.
@@ -242,5 +245,7 @@ fn jwks(records: &[KeyRecord], rules: &Rules) -> Jwks {
     let hash = digest::digest(&digest::SHA256, body.as_bytes());
     let etag = format!("\"{}\"", base64url::encode(hash.as_ref().get(..16).unwrap_or_default()));
     let caching = Caching::of(rules.publish_ahead);
-    Jwks { body: Bytes::from(body), etag, cache_control: caching.header(), caching }
+    let kids = published.iter().map(|entry| entry.3.id.clone()).collect();
+    let edition = Arc::new(Edition { etag: etag.clone(), kids });
+    Jwks { body: Bytes::from(body), etag, cache_control: caching.header(), caching, edition }
 }

@@ -1,10 +1,11 @@
 //! Signing and sealing keys: what they are, how they live, where they are kept.
 //!
 //! [`plan`] decides, purely; [`change`] carries a change out; [`rotator`] is the loop that asks; [`keyring`] holds what
-//! the server reads. The arithmetic of a rotation is told in `manual/rotation.rs`.
+//! the server reads; [`census`] knows who has read it. The arithmetic of a rotation is told in `manual/rotation.rs`.
 
 pub mod backend;
 pub mod caching;
+pub mod census;
 pub mod change;
 mod der;
 pub mod import;

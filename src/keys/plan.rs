@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::keys::census::{Behind, Lag};
 use crate::keys::lifecycle::{self, Automatic, Forbidden, KeyRecord, KeyState, KeyUse, Rules, whole_seconds};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Kid;
@@ -64,6 +65,22 @@ pub enum Warning {
     Crowded(KeyUse),
     /// Nothing signs with an algorithm that the configuration names, and no key of it can be generated.
     ImportMissing(Algorithm),
+    /// A key is due, and waits until this moment at most for verifiers that have not fetched it.
+    Waiting(Behind, UnixSeconds),
+    /// A key takes over although verifiers have not fetched it.
+    Outrun(Behind),
+}
+
+/// Most names in one warning; the others are a number.
+const NAMES_SHOWN_MAX: usize = 10;
+
+fn names(behind: &Behind) -> String {
+    let all = behind.labelled.iter().chain(&behind.strangers);
+    let shown: Vec<&str> = all.clone().take(NAMES_SHOWN_MAX).map(String::as_str).collect();
+    match all.count() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 impl std::fmt::Display for Warning {
@@ -82,6 +99,20 @@ impl std::fmt::Display for Warning {
             Self::ImportMissing(algorithm) => {
                 write!(f, "no {algorithm} key is active, and {algorithm} keys are imported: mintgate keys import FILE")
             }
+            Self::Waiting(behind, until) => write!(
+                f,
+                "key {} is due, and waits until {} at most for verifiers that have not fetched it: {}; \
+                 mintgate keys activate --force does not wait",
+                behind.kid,
+                until.to_rfc3339(),
+                names(behind)
+            ),
+            Self::Outrun(behind) => write!(
+                f,
+                "key {} takes over although verifiers have not fetched it, and will refuse its tokens: {}",
+                behind.kid,
+                names(behind)
+            ),
         }
     }
 }
@@ -97,10 +128,17 @@ pub struct Plan {
     pub next_at: UnixSeconds,
 }
 
-/// Plans from what is known. A clock that went back makes it wait, never undo.
+/// Plans from what is known of the keys alone. A clock that went back makes it wait, never undo.
 #[must_use]
 pub fn plan(records: &[KeyRecord], rules: &Rules, now: UnixSeconds) -> Plan {
-    let mut draft = Draft { plan: Plan { steps: Vec::new(), warnings: Vec::new(), next_at: UnixSeconds::NEVER }, now };
+    plan_with(records, rules, &Lag::default(), now)
+}
+
+/// Plans from what is known of the keys and of their verifiers: a key that is due waits for those that lack it, within
+/// the bound of `lag`.
+#[must_use]
+pub fn plan_with(records: &[KeyRecord], rules: &Rules, lag: &Lag, now: UnixSeconds) -> Plan {
+    let mut draft = Draft::new(lag, now);
     let mut uses: Vec<KeyUse> = rules.uses().collect();
     // Algorithms the configuration dropped: nothing new is prepared, but what somebody scheduled still happens.
     uses.extend(records.iter().map(|record| record.usage));
@@ -122,7 +160,9 @@ pub fn plan(records: &[KeyRecord], rules: &Rules, now: UnixSeconds) -> Plan {
 /// The part of the plan that cannot wait: a use that lost its active key gets another one at once.
 #[must_use]
 pub fn takeover(records: &[KeyRecord], rules: &Rules, now: UnixSeconds) -> (Vec<Step>, Vec<Warning>) {
-    let mut draft = Draft { plan: Plan { steps: Vec::new(), warnings: Vec::new(), next_at: UnixSeconds::NEVER }, now };
+    // A use without a key waits for nobody.
+    let nobody = Lag::default();
+    let mut draft = Draft::new(&nobody, now);
     for usage in rules.uses().filter(|usage| lifecycle::active(records, *usage).is_none()) {
         if is_urgent(records, usage) {
             draft.replace(records, usage);
@@ -140,12 +180,34 @@ fn is_urgent(records: &[KeyRecord], usage: KeyUse) -> bool {
         || !records.iter().any(signs)
 }
 
-struct Draft {
+struct Draft<'a> {
     plan: Plan,
+    lag: &'a Lag,
     now: UnixSeconds,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
+    fn new(lag: &'a Lag, now: UnixSeconds) -> Self {
+        Self { plan: Plan { steps: Vec::new(), warnings: Vec::new(), next_at: UnixSeconds::NEVER }, lag, now }
+    }
+
+    /// Lets a key take over that is due since `due`, unless it waits for verifiers that lack it.
+    fn take_over(&mut self, next: &KeyRecord, due: UnixSeconds) {
+        if !self.is_due(due) {
+            return;
+        }
+        if let Some(behind) = self.lag.behind.iter().find(|behind| behind.kid == next.id) {
+            let until = due.after(whole_seconds(self.lag.wait_max));
+            if !behind.labelled.is_empty() && !until.has_passed(self.now) {
+                self.plan.next_at = self.plan.next_at.min(until);
+                self.plan.warnings.push(Warning::Waiting(behind.clone(), until));
+                return;
+            }
+            self.plan.warnings.push(Warning::Outrun(behind.clone()));
+        }
+        self.plan.steps.push(Step::Activate(next.id.clone()));
+    }
+
     /// Whether `at` has come; if not, it is a moment to ask again.
     fn is_due(&mut self, at: UnixSeconds) -> bool {
         let due = at.has_passed(self.now);
@@ -195,10 +257,8 @@ impl Draft {
                 (None, true) => Some(replace_at),
                 (None, false) => None,
             };
-            if let Some(due) = due
-                && self.is_due(due.max(ready_at))
-            {
-                self.plan.steps.push(Step::Activate(next.id.clone()));
+            if let Some(due) = due {
+                self.take_over(next, due.max(ready_at));
             }
         } else if by_calendar && self.is_due(replace_at.before(whole_seconds(rules.publish_ahead))) {
             let living = records.iter().filter(|record| record.usage == usage && !record.state.has_ended()).count();
@@ -223,9 +283,7 @@ impl Draft {
         }
         // An algorithm that joins others waits for the caches: tokens are signed with the others meanwhile.
         if let Some(next) = successor(records, usage) {
-            if self.is_due(next.ready_at(rules)) {
-                self.plan.steps.push(Step::Activate(next.id.clone()));
-            }
+            self.take_over(next, next.ready_at(rules));
         } else if rules.automatic == Automatic::On
             && !self.prepare(usage, Takeover::WhenReady)
             && let KeyUse::Sign(algorithm) = usage

@@ -10,7 +10,7 @@ use crate::ambient::{Clock, Entropy};
 use crate::keys::backend::BackendError;
 use crate::keys::change::ChangeError;
 use crate::keys::keyring::{Keyring, Reloaded};
-use crate::keys::plan::{Step, plan};
+use crate::keys::plan::Step;
 
 /// How often the manifest is looked at and the plan asked. Well inside [`crate::keys::caching::PICKUP`].
 pub const TICK: Duration = Duration::from_millis(500);
@@ -87,7 +87,7 @@ impl Rotator {
                 self.complain(format!("private parts of ended keys were not swept: {error}"));
             }
         }
-        let plan = plan(self.keyring.peek().records(), &self.keyring.rules(), now);
+        let plan = self.keyring.plan(now);
         for warning in &plan.warnings {
             self.complain(warning.to_string());
         }

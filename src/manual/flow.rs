@@ -79,10 +79,21 @@
 //! # A clock that goes back
 //!
 //! The store never decides with an earlier time than it has used before. A clock set back therefore reopens no window
-//! and revives no bucket that was dropped; within the tolerance (10 s) time simply stands still. If the clock is
-//! further behind, rotations answer 503 until it has caught up, because a window that stands still stays open. The
-//! durable store writes the time down with every batch, and once a minute when there is none, so the same holds over
-//! a restart: a machine that comes back with yesterday's clock is not ready until it has today's.
+//! and revives no bucket that was dropped, and everything else in the gateway decides with the same time: an access token
+//! that has ended stays so at `/verify` and `/introspect`, and *log out everywhere* reaches the log-ins of the hour that
+//! the clock wants to live twice. Within the tolerance (10 s) time simply stands still. If the clock is further behind,
+//! nothing is issued, by any grant: the answer is 503 with `Retry-After`, readiness is red and says `clock_behind`, the
+//! log has one line when it begins and one when it ends. A window that stands still stays open, and a token's `exp`
+//! would be as wrong as the clock. Verifying and revoking go on.
+//!
+//! The durable store writes the time down with every batch, and once a minute when there is none, so the same holds over
+//! a restart: a machine that comes back with yesterday's clock is not ready until it has today's. What is left is the
+//! last minute before a crash: a clock that is set back by less than that, at that very moment, may live it again, and
+//! with it an access token that ended in it or a retry window.
+//!
+//! If it was the *earlier* reading that was wrong, say a machine that started in the year 2036, the record is in the
+//! future and waiting will not help. The record is in the state's log: stop the gateway, move `state.redb` away, start.
+//! Then every log-in from before has to be made again, and an access token that was revoked is good until its own end.
 //!
 //! # A crash, and a disk that fails
 //!

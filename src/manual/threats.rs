@@ -19,8 +19,10 @@
 //! | 13 | deflate bomb | `spec::verification::rfc_8725_3_6_compression_is_refused` |
 //! | 14 | audience not checked | `spec::verification::rfc_7519_4_1_3_aud_names_who_asks` |
 //! | 16 | refresh race | `store::memory::sixty_four_at_once_get_one_successor` |
+//! | 17 | restart forgets rotation | `end_to_end::crash::rotate_kill_start_and_the_old_token_is_refused` |
 //! | 18 | same-second order | `state::family::a_thousand_rotations_are_one_entry_and_ordered_within_one_second` |
 //! | 19 | revoke races refresh | `store::memory::revoking_a_subject_races_refreshes` |
+//! | 20 | revoked access token valid after a restart | `end_to_end::crash::kill_dash_nine_under_load_loses_nothing_acknowledged` |
 //! | 21 | revoke error swallowed | `issuer::commit::a_store_that_fails_answers_503_and_burns_no_token` |
 //! | 23 | single-use store without namespaces | `state::merge::ids_of_different_spaces_are_different_ids` |
 //! | 24 | refresh token not bound to its client | `spec::refresh_rotation::rfc6749_10_4_another_client_can_neither_use_nor_hurt_it` |
@@ -40,5 +42,5 @@
 //! | 48 | HTTP/1 smuggling | `http::server::nothing_can_be_smuggled_behind_a_chunked_body` |
 //! | 49 | slow header, slow body, idle TLS | `end_to_end::operation::a_dribbled_header_is_cut_off_and_others_do_not_notice` |
 //! | 50 | rotation race: unknown kid | `end_to_end::rotation::twenty_rotations_and_no_unknown_kid_for_a_verifier_that_honours_max_age` |
-//! | 52 | clock set back | `issuer::token::the_clock_going_back_revives_nothing` |
+//! | 52 | clock set back | `end_to_end::clock::killed_and_started_with_the_clock_set_back_an_hour` |
 //! | 53 | over-long password | `user::hash::an_over_long_password_is_never_hashed` |

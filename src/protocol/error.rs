@@ -227,8 +227,10 @@ reasons!(
         Directory = "directory",
         /// A signature could not be made.
         Signer = "signer",
-        /// The gateway has not loaded its state yet, or its clock is behind its own record.
+        /// What asks comes in the very second of an epoch.
         NotReady = "not_ready",
+        /// The clock is behind the state's own record of time.
+        ClockBehind = "clock_behind",
     }
 );
 

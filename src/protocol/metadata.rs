@@ -13,6 +13,10 @@ pub struct Offer<'a> {
     pub algorithms: &'a [&'a str],
     /// Seconds from a revocation to its knowledge in whoever follows the feed.
     pub revocation_latency_max: u64,
+    /// Seconds for which a question about the feed is held at the most.
+    pub revocations_wait_max: u64,
+    /// The path of the list of status lists, if any audience has them.
+    pub status_lists: Option<&'a str>,
 }
 
 /// An authorization server metadata document.
@@ -26,6 +30,10 @@ pub struct Metadata {
     // No registered members: the feed of revocations, and in how many seconds it tells who follows it.
     mintgate_revocations_uri: String,
     mintgate_revocation_latency_max: u64,
+    mintgate_revocations_wait_max: u64,
+    // draft-ietf-oauth-status-list-17, section 9.1
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_list_aggregation_endpoint: Option<String>,
     // RFC 8414 section 2 requires the member; there is no authorization endpoint, so no response type.
     response_types_supported: [&'static str; 0],
     grant_types_supported: Vec<String>,
@@ -56,6 +64,8 @@ impl Metadata {
             introspection_endpoint: at("/introspect"),
             mintgate_revocations_uri: at("/revocations"),
             mintgate_revocation_latency_max: offer.revocation_latency_max,
+            mintgate_revocations_wait_max: offer.revocations_wait_max,
+            status_list_aggregation_endpoint: offer.status_lists.map(at),
             response_types_supported: [],
             grant_types_supported: offer.grants.iter().map(|grant| (*grant).to_owned()).collect(),
             token_endpoint_auth_methods_supported: WITH_PUBLIC,
@@ -96,6 +106,8 @@ mod tests {
             grants: &["client_credentials", "refresh_token"],
             algorithms: &["ES256"],
             revocation_latency_max: 10,
+            revocations_wait_max: 50,
+            status_lists: None,
         };
         let oauth = serde_json::to_value(Metadata::oauth(&offer)).expect("serialises");
         assert_eq!(oauth["issuer"], "https://auth.example/tenant");
@@ -104,6 +116,10 @@ mod tests {
         assert_eq!(oauth["grant_types_supported"], serde_json::json!(["client_credentials", "refresh_token"]));
         assert!(oauth.get("authorization_endpoint").is_none());
         assert!(oauth.get("subject_types_supported").is_none());
+        assert!(oauth.get("status_list_aggregation_endpoint").is_none());
+        let listed = serde_json::to_value(Metadata::oauth(&Offer { status_lists: Some("/status"), ..offer.clone() }));
+        let endpoint = &listed.expect("serialises")["status_list_aggregation_endpoint"];
+        assert_eq!(endpoint, "https://auth.example/tenant/status");
         let openid = serde_json::to_value(Metadata::openid(&offer)).expect("serialises");
         assert_eq!(openid["subject_types_supported"], serde_json::json!(["public"]));
         assert_eq!(well_known_path("/tenant/"), "/.well-known/oauth-authorization-server/tenant");

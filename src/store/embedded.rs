@@ -30,7 +30,7 @@ use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed;
 use crate::store::shards::{NoJournal, Shards};
-use crate::store::{Figures, Health, Pending, Settings, Spent, Store, StoreError};
+use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store, StoreError};
 use log::{Log, unreadable};
 use numbers::Numbers;
 use queue::Queue;
@@ -151,6 +151,22 @@ impl EmbeddedStore {
     }
 }
 
+/// What a start reads from one record of the log that was written whole and has this content, and the content as it
+/// would be written again. For tests: the checksum refuses strange bytes before anything else looks at them.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn recover(count: u32, content: &[u8]) -> Result<(Vec<Change>, Vec<u8>), OpenError> {
+    let (place, mut changes, mut again) = ((1, 1), Vec::new(), Vec::new());
+    let record = record::seal_record(place, count, content);
+    open_record::<OpenError>(place, &record, |change| {
+        record::write_change(&mut again, &change);
+        changes.push(change);
+        Ok(())
+    })?;
+    Ok((changes, again))
+}
+
 /// Makes an empty log beside its place and moves it there when it is whole, so that no crash leaves half of one.
 fn make(directory: &Path, now: UnixSeconds) -> Result<(), OpenError> {
     let disk = |error: io::Error| OpenError::Disk(error.to_string());
@@ -248,6 +264,10 @@ impl Store for EmbeddedStore {
             self.queue.settled().await?;
             Ok(spent)
         })
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.shards.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {

@@ -4,7 +4,7 @@ use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::shards::{NoJournal, Shards};
-use crate::store::{Figures, Health, Pending, Settings, Spent, Store};
+use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store};
 
 /// State in memory and nowhere else: every verb answers at once.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ impl Store for MemoryStore {
 
     fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent> {
         Box::pin(async move { Ok(self.shards.spend(&Change::SpendId { space, id, ends_at }, now, &NoJournal)?) })
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.shards.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {

@@ -4,6 +4,7 @@
 //! [`EmbeddedStore`] asks the same shards for the verdict, puts the change into its log and answers when the log is on
 //! disk. Nothing above this module tells the engines apart.
 
+pub mod allotted;
 pub mod embedded;
 pub mod feed;
 mod memory;
@@ -50,6 +51,9 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; then treat the id as not usable right now.
     fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent>;
 
+    /// What a wall clock that says `now` is worth. Asked before anything is decided or issued.
+    fn read_clock(&self, now: UnixSeconds) -> Reading;
+
     /// What is known of a family. A prediction for a refresh, final for introspection.
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts;
 
@@ -88,7 +92,7 @@ pub struct Settings {
     /// Most entries of all kinds together; at the bound a new one answers [`StoreError::Full`].
     pub entries_max: usize,
     /// How far the wall clock may fall behind the latest time seen. Within it, time stands still; beyond it
-    /// rotations answer [`StoreError::ClockBehind`] until the clock has caught up.
+    /// rotations answer [`StoreError::ClockBehind`], and nothing is issued, until the clock has caught up.
     pub clock_tolerance: Duration,
     /// Since when this store has seen every change. A refresh token of an earlier log-in is refused: what became of its
     /// family is not known here. A memory store in a server says its start. A durable one says the epoch and keeps the moment
@@ -132,7 +136,7 @@ impl StoreError {
         match self {
             Self::Full => UnavailableReason::StateFull,
             Self::Unavailable => UnavailableReason::Store,
-            Self::ClockBehind => UnavailableReason::NotReady,
+            Self::ClockBehind => UnavailableReason::ClockBehind,
         }
     }
 }
@@ -141,6 +145,17 @@ impl From<Full> for StoreError {
     fn from(_: Full) -> Self {
         Self::Full
     }
+}
+
+/// What a wall clock is worth, against the latest time the store has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The time to decide with: never earlier than one that was decided with before, so a clock that goes back revives
+    /// nothing.
+    pub time: UnixSeconds,
+    /// How far the clock is behind `time`, if that is more than [`Settings::clock_tolerance`]. Nothing may be issued
+    /// then: a lifetime that is counted from a time that stands still ends nobody knows when.
+    pub behind: Option<Duration>,
 }
 
 /// Whether a one-time id was new.
@@ -170,7 +185,7 @@ pub enum Health {
     Ready,
     /// The state is at its bound: what needs a new entry answers 503.
     Full,
-    /// The clock is behind the store's own record: refresh answers 503.
+    /// The clock is behind the store's own record: nothing is issued, refresh answers 503.
     ClockBehind,
     /// A write failed: refresh and revocation answer 503 until the process is started again.
     Poisoned,

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Applied, Change, EpochOf, FamilyFacts, Full, Quota, Rotated, Rotation, State};
-use crate::store::{Figures, Health, Settings, Spent, StoreError};
+use crate::store::{Figures, Health, Reading, Settings, Spent, StoreError};
 
 /// Shards of what is found by a random id: enough that requests on different families rarely meet.
 const SHARDS: usize = 64;
@@ -81,6 +81,11 @@ impl Shards {
 
     fn is_behind(&self, now: UnixSeconds, latest: UnixSeconds) -> bool {
         now.after(self.settings.clock_tolerance) < latest
+    }
+
+    pub(super) fn read_clock(&self, now: UnixSeconds) -> Reading {
+        let time = self.observe(now);
+        Reading { time, behind: self.is_behind(now, time).then(|| time.since(now)) }
     }
 
     pub(super) fn rotate(
@@ -187,9 +192,9 @@ impl Shards {
             (Health::ClockBehind, Health::ClockBehind) => (),
             (_, Health::ClockBehind) => tracing::error!(
                 clock = %now.to_rfc3339(), seen = %latest.to_rfc3339(),
-                "the clock is behind the latest time the state has seen: refreshes answer 503 until it has caught up"
+                "the clock is behind the latest time the state has seen: nothing is issued until it has caught up"
             ),
-            (Health::ClockBehind, _) => tracing::info!("the clock has caught up: refreshes work again"),
+            (Health::ClockBehind, _) => tracing::info!("the clock has caught up: tokens are issued again"),
             _ => (),
         }
         for lock in self.shards.iter().chain([&self.epochs]) {

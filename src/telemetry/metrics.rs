@@ -205,6 +205,14 @@ pub struct Metrics {
     pub state_bytes: Gauged,
     /// Keys, by state. Set at scrape.
     pub keys: Gauged,
+    /// Keys that are due and wait for verifiers. Set at scrape.
+    pub keys_waiting: Gauge,
+    /// Verifiers that fetch the key set or the feed. Set at scrape.
+    pub verifiers_known: Gauge,
+    /// Verifiers that lack a prepared or an active key. Set at scrape.
+    pub verifiers_behind: Gauge,
+    /// Verifiers that fell out of the census since the start: there were too many. Set at scrape.
+    pub verifiers_dropped: Gauge,
 }
 
 impl Metrics {
@@ -258,6 +266,10 @@ impl Metrics {
             state_entries: Gauged::register(own, "state_entries", "Entries of the state, by kind", "kind"),
             state_bytes: Gauged::register(own, "state_bytes", "Memory of the state in bytes, by kind", "kind"),
             keys: Gauged::register(own, "keys", "Keys, by state", "state"),
+            keys_waiting: one(own, "keys_waiting", "Keys that are due and wait for verifiers"),
+            verifiers_known: one(own, "verifiers_known", "Verifiers that fetch the key set or the feed"),
+            verifiers_behind: one(own, "verifiers_behind", "Verifiers that lack a prepared or an active key"),
+            verifiers_dropped: one(own, "verifiers_dropped", "Verifiers dropped from the census: too many"),
             registry: Registry::default(),
         };
         // Present at zero from the start: an alert on a metric that is not there yet never fires.

@@ -36,6 +36,15 @@ impl Limits {
     }
 }
 
+/// Where a token's status is found (draft-ietf-oauth-status-list-17, section 6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusReference {
+    /// `uri`: the list.
+    pub uri: Arc<str>,
+    /// `idx`: the place in it, from 0.
+    pub index: u32,
+}
+
 /// An access token as somebody would like it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -57,6 +66,8 @@ pub struct Draft {
     pub auth_time: Option<UnixSeconds>,
     /// The header's `typ`.
     pub typ: Typ,
+    /// `status`: its place in a status list, where its audience wants one.
+    pub status: Option<StatusReference>,
 }
 
 /// Why a draft is not signed.
@@ -164,6 +175,8 @@ fn claims_bytes_max(draft: &Draft) -> usize {
     // Without control characters JSON escapes only the quote and the backslash, by one byte each.
     let string = |text: &str| text.len() + text.bytes().filter(|b| matches!(b, b'"' | b'\\')).count() + 3;
     let issuer = draft.issuer.bytes().map(|b| if b < 0x20 { 6 } else { 2 }).sum::<usize>() + 3;
+    // Names, quotes, brackets and an index of at most ten digits: under 50.
+    let status = draft.status.as_ref().map_or(0, |status| string(&status.uri) + 50);
     let audiences: usize = draft.audiences.iter().map(|audience| string(audience.as_str())).sum();
     FIXED
         + issuer
@@ -171,6 +184,7 @@ fn claims_bytes_max(draft: &Draft) -> usize {
         + string(draft.subject.as_str())
         + string(draft.client.as_str())
         + string(draft.scope.as_str())
+        + status
 }
 
 #[cfg(test)]
@@ -190,6 +204,7 @@ mod tests {
             session: Some(FamilyId([1; 16])),
             auth_time: Some(NOW),
             typ: Typ::AtJwt,
+            status: None,
         }
     }
 

@@ -89,6 +89,14 @@ fn write_claims(
         out.extend_from_slice(b",\"auth_time\":");
         serde_json::to_writer(&mut *out, &auth_time)?;
     }
+    // draft-ietf-oauth-status-list-17, section 6.2
+    if let Some(status) = &draft.status {
+        out.extend_from_slice(b",\"status\":{\"status_list\":{\"idx\":");
+        serde_json::to_writer(&mut *out, &status.index)?;
+        out.extend_from_slice(b",\"uri\":");
+        string(&status.uri, out)?;
+        out.extend_from_slice(b"}}");
+    }
     out.push(b'}');
     Ok(())
 }

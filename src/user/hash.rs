@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::ambient::entropy::draw;
 use crate::ambient::{Clock, Entropy, EntropyError};
 use crate::user::password::PASSWORD_BYTES_MAX;
 use crate::user::phc::{Cost, Memory, Phc};
+use crate::user::stored::Stored;
 
 /// A thread without work gives its memory back after this long.
 const IDLE_RELEASE: Duration = Duration::from_secs(30);
@@ -56,8 +59,8 @@ pub enum HashError {
 pub struct HashFigures {
     /// Passwords compared, for known and unknown users alike.
     pub verified: u64,
-    /// Memory written while comparing, in KiB.
-    pub work_kib: u64,
+    /// Work done while comparing, in the units of [`Stored::work`].
+    pub work: u64,
     /// Jobs refused because the queue was full or the wait too long.
     pub refused: u64,
     /// Jobs left out because nobody waited for them any more.
@@ -84,7 +87,7 @@ struct Queue {
 #[derive(Default)]
 struct Counters {
     verified: AtomicU64,
-    work_kib: AtomicU64,
+    work: AtomicU64,
     refused: AtomicU64,
     skipped: AtomicU64,
     held_kib: AtomicU64,
@@ -96,9 +99,10 @@ struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
     settings: HashSettings,
-    dummy: Phc,
-    /// The dummy as a file would hold it: read for every unknown user, as a real one is.
-    dummy_text: String,
+    /// What an unknown user's password is compared with: of the algorithm and cost of the last known user's.
+    dummy: ArcSwap<Stored>,
+    /// What dummies are made of; drawn once, told to nobody.
+    random: [u8; 64],
     clock: Arc<dyn Clock>,
     counters: Counters,
 }
@@ -141,13 +145,14 @@ impl HashPool {
     /// # Errors
     /// [`StartError`].
     pub fn start(settings: HashSettings, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Result<Self, StartError> {
-        let dummy = Phc::dummy(settings.cost, entropy)?;
+        let dummy = Stored::Argon2(Phc::dummy(settings.cost, entropy)?);
+        let random = draw(entropy)?;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             settings,
-            dummy_text: dummy.to_string(),
-            dummy,
+            dummy: ArcSwap::from_pointee(dummy),
+            random,
             clock,
             counters: Counters::default(),
         });
@@ -174,13 +179,21 @@ impl HashPool {
         answer.await.unwrap_or(Err(HashError::Failed))
     }
 
+    /// Says how the directory stores passwords, by one of them: an unknown user costs the same from the first log-in on,
+    /// and not only after the first known one. What cannot be read changes nothing.
+    pub fn expect(&self, stored: &str) {
+        if let Ok(stored) = Stored::parse(stored) {
+            self.shared.expect_like(&stored);
+        }
+    }
+
     /// What the pool did so far.
     #[must_use]
     pub fn figures(&self) -> HashFigures {
         let counters = &self.shared.counters;
         HashFigures {
             verified: counters.verified.load(Ordering::Relaxed),
-            work_kib: counters.work_kib.load(Ordering::Relaxed),
+            work: counters.work.load(Ordering::Relaxed),
             refused: counters.refused.load(Ordering::Relaxed),
             skipped: counters.skipped.load(Ordering::Relaxed),
             waiting: self.shared.lock().jobs.len(),
@@ -255,15 +268,24 @@ impl Shared {
         }
     }
 
-    /// The same path for every user: one parsed hash, one derivation, one comparison.
+    /// The same path for every user: one stored form, one derivation, one comparison. A stored form that cannot be
+    /// read, or that is missing, is never right, and costs the same all the same.
     fn compare(&self, job: &Job, memory: &mut Memory) -> Result<bool, HashError> {
-        let read = Phc::parse(job.phc.as_deref().unwrap_or(&self.dummy_text), Cost::MAX);
-        // A stored hash that cannot be read is never right, and costs the same all the same.
-        let phc = read.as_ref().unwrap_or(&self.dummy);
-        let right = phc.verify(&job.password, memory).map_err(|_| HashError::Failed)?;
+        let dummy = self.dummy.load();
+        let known = job.phc.as_deref().and_then(|text| Stored::parse(text).ok());
+        let stored = known.as_ref().unwrap_or(&dummy);
+        let right = stored.verify(&job.password, memory).map_err(|_| HashError::Failed)?;
         self.counters.verified.fetch_add(1, Ordering::Relaxed);
-        self.counters.work_kib.fetch_add(phc.cost().work(), Ordering::Relaxed);
-        Ok(right && read.is_ok() && job.phc.is_some())
+        self.counters.work.fetch_add(stored.work(), Ordering::Relaxed);
+        self.expect_like(stored);
+        Ok(right && known.is_some())
+    }
+
+    /// From now on an unknown user costs what `stored` costs.
+    fn expect_like(&self, stored: &Stored) {
+        if !self.dummy.load().costs_like(stored) {
+            self.dummy.store(Arc::new(stored.dummy_like(&self.random)));
+        }
     }
 
     /// Waits for a job; `None` when the pool has ended.

@@ -1,11 +1,13 @@
 //! Who logs in: accounts, passwords, directories.
 
 pub mod directory;
+pub mod django;
 pub mod file;
 pub mod hash;
 pub mod password;
 pub mod phc;
 pub mod slowdown;
+pub mod stored;
 
 use crate::protocol::id::Subject;
 use crate::protocol::scope::Scope;

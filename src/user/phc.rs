@@ -157,6 +157,13 @@ impl Phc {
         Ok(Self { cost, salt, hash: draw::<HASH_BYTES>(entropy)?.to_vec() })
     }
 
+    /// One of the same cost with a hash drawn by chance, as [`Phc::dummy`].
+    #[must_use]
+    pub fn dummy_like(&self, random: &[u8; 64]) -> Self {
+        let hash = random.iter().copied().cycle().take(self.hash.len()).collect();
+        Self { hash, ..self.clone() }
+    }
+
     /// Whether `password` is the one. Compares in constant time.
     ///
     /// # Errors

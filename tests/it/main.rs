@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod config;
 mod end_to_end;
+mod fuzz;
 mod grant;
 mod http;
 mod issuer;

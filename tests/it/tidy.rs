@@ -127,8 +127,11 @@ const THEMES: &[(&str, &str)] = &[
     ("attacks", "tokens that every door refuses"),
     ("vectors", "public test vectors"),
     ("oracle", "another library's verdict"),
+    ("differential", "other libraries' verdicts on every case, and the causes of all differences"),
+    ("fuzz", "strange bytes into every parser"),
     ("h2", "HTTP/2 on the wire"),
     ("crash", "kill -9 and broken disks"),
+    ("clock", "a clock that goes back, against every story"),
     ("algorithms", "every algorithm, from generation to verification"),
 ];
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::keys::census::{Outlook, outlook};
 use crate::cli::keys::look::facts;
 use crate::cli::keys::{Activate, Desk, Make, Retire, Rotate, Taint, find};
 use crate::keys::backend::Patience;
@@ -36,7 +37,15 @@ pub(super) fn prepare(desk: &Desk, make: &Make) -> Result<(), Failure> {
 pub(super) fn activate(desk: &Desk, order: &Activate) -> Result<(), Failure> {
     let rules = desk.settings.rules();
     let now = desk.context.clock.now();
-    carry_out(desk, order.rehearsal.dry_run, Vec::new(), |manifest| {
+    let manifest = desk.manifest()?;
+    let record = find(&manifest.records, &order.key.kid)?;
+    // Every copy of the key set has a retiring key: it was published before.
+    let outlook = match record.state {
+        KeyState::Prepared => outlook(desk, record.usage, Some(&record.id)),
+        _ => Outlook::default(),
+    };
+    let warnings = outlook.warnings();
+    carry_out_telling(desk, order.rehearsal.dry_run, Vec::new(), &warnings, |manifest| {
         let record = find(&manifest.records, &order.key.kid)?;
         if record.state == KeyState::Active {
             return Ok(Vec::new());
@@ -44,14 +53,20 @@ pub(super) fn activate(desk: &Desk, order: &Activate) -> Result<(), Failure> {
         let ready_at = record.ready_at(&rules);
         if record.state == KeyState::Prepared && !ready_at.has_passed(now) && !order.force {
             let wait = format_span(ready_at.since(now));
+            let known = outlook.behind.as_ref().map(|behind| format!("; {behind}")).unwrap_or_default();
             let message = format!(
-                "key {} was published at {}; caches may lack it for another {wait}, until {}",
+                "key {} was published at {}; caches may lack it for another {wait}, until {}{known}",
                 record.id,
                 record.published_at.to_rfc3339(),
                 ready_at.to_rfc3339()
             );
             let hint = "`mintgate keys rotate` activates it by itself then; --force accepts failing verifications";
             return Err(Failure::new(Exit::Refused, message).hint(hint));
+        }
+        if let Some(behind) = outlook.behind.as_ref().filter(|_| outlook.waits && !order.force) {
+            let hint = "they would refuse its tokens; `mintgate keys census` shows who has fetched it since, --force goes \
+                        on without them";
+            return Err(Failure::new(Exit::Refused, behind.clone()).hint(hint));
         }
         Ok(vec![Step::Activate(record.id.clone())])
     })
@@ -60,12 +75,19 @@ pub(super) fn activate(desk: &Desk, order: &Activate) -> Result<(), Failure> {
 /// `keys rotate`.
 pub(super) fn rotate(desk: &Desk, order: &Rotate) -> Result<(), Failure> {
     let usage = desk.usage(&order.kind)?;
-    desk.manifest()?;
+    let manifest = desk.manifest()?;
+    let outlook = if order.now {
+        outlook(desk, usage, plan::successor(&manifest.records, usage).map(|record| &record.id))
+    } else {
+        Outlook::default()
+    };
+    let warnings = outlook.warnings();
     if order.now && !order.rehearsal.dry_run {
+        let known = outlook.behind.as_ref().map(|behind| format!(" Known {behind}.")).unwrap_or_default();
         let question = "Rotating at once makes verifications fail wherever the old key set is cached.";
-        desk.confirm(order.yes, question)?;
+        desk.confirm(order.yes, &format!("{question}{known}"))?;
     }
-    carry_out(desk, order.rehearsal.dry_run, Vec::new(), |manifest| {
+    carry_out_telling(desk, order.rehearsal.dry_run, Vec::new(), &warnings, |manifest| {
         let at_once = order.now || lifecycle::active(&manifest.records, usage).is_none();
         Ok(vec![match plan::successor(&manifest.records, usage).map(|record| record.id.clone()) {
             Some(id) if at_once => Step::Activate(id),
@@ -130,6 +152,17 @@ pub(super) fn carry_out(
     new_keys: Vec<NewKey>,
     decide: impl FnOnce(&Manifest) -> Result<Vec<Step>, Failure>,
 ) -> Result<(), Failure> {
+    carry_out_telling(desk, dry_run, new_keys, &[], decide)
+}
+
+/// As [`carry_out`], with warnings that were known before.
+fn carry_out_telling(
+    desk: &Desk,
+    dry_run: bool,
+    new_keys: Vec<NewKey>,
+    known_warnings: &[String],
+    decide: impl FnOnce(&Manifest) -> Result<Vec<Step>, Failure>,
+) -> Result<(), Failure> {
     let (rules, now) = (desk.settings.rules(), desk.context.clock.now());
     let changer = Changer { backend: &desk.backend, rules: &rules, entropy: desk.context.entropy, now };
     // A key that was imported has its id; one that would be generated has none before it is.
@@ -139,7 +172,9 @@ pub(super) fn carry_out(
     } else {
         changer.carry_out(Patience::Seconds, new_keys, decide)?
     };
-    for warning in &done.warnings {
+    let mut warnings = known_warnings.to_vec();
+    warnings.extend(done.warnings.iter().map(ToString::to_string));
+    for warning in &warnings {
         desk.context.output.remark(&format!("warning: {warning}"));
     }
     let fresh = |id: &Kid| {
@@ -147,13 +182,14 @@ pub(super) fn carry_out(
             && !known.contains(id)
             && done.steps.iter().any(|step| matches!(step, Step::Adopt(new) if new.id == *id))
     };
-    let told = Told { desk, done: &done, dry_run };
+    let told = Told { desk, done: &done, warnings: &warnings, dry_run };
     if desk.context.json { told.json(&fresh) } else { told.lines(&fresh) }
 }
 
 struct Told<'a> {
     desk: &'a Desk<'a>,
     done: &'a Done,
+    warnings: &'a [String],
     dry_run: bool,
 }
 
@@ -206,9 +242,8 @@ impl Told<'_> {
                 keys.push(facts);
             }
         }
-        let warnings: Vec<String> = self.done.warnings.iter().map(ToString::to_string).collect();
         self.desk.context.output.json(&json!({
-            "dry_run": self.dry_run, "steps": steps, "keys": keys, "warnings": warnings,
+            "dry_run": self.dry_run, "steps": steps, "keys": keys, "warnings": self.warnings,
         }))
     }
 }

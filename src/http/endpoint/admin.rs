@@ -67,6 +67,7 @@ impl Shared {
             | "/health/ready/verify"
             | "/metrics"
             | "/admin/state"
+            | "/admin/census"
                 if !reads =>
             {
                 respond::method_not_allowed("GET, HEAD")
@@ -77,6 +78,7 @@ impl Shared {
             }
             "/metrics" => self.figures(),
             "/admin/state" => self.state(&request),
+            "/admin/census" => self.census(&request),
             "/admin/revoke" if request.method() != Method::POST => respond::method_not_allowed("POST"),
             "/admin/revoke" => self.revoke(request).await,
             _ => respond::empty(StatusCode::NOT_FOUND),
@@ -114,6 +116,12 @@ impl Shared {
             self.metrics.keys.set(key_state.name(), count as u64);
         }
         self.metrics.feed_entries.set(i64::try_from(self.issuer.feed_len()).unwrap_or(i64::MAX));
+        let survey = self.issuer.survey();
+        let gauge = |figure: usize| i64::try_from(figure).unwrap_or(i64::MAX);
+        self.metrics.verifiers_known.set(gauge(survey.verifiers.iter().filter(|one| one.counts).count()));
+        self.metrics.verifiers_behind.set(gauge(survey.behind()));
+        self.metrics.verifiers_dropped.set(i64::try_from(survey.dropped).unwrap_or(i64::MAX));
+        self.metrics.keys_waiting.set(gauge(self.issuer.keys_waiting()));
         let hashing = self.issuer.passwords().figures();
         self.metrics.hash_queue_depth.set(i64::try_from(hashing.waiting).unwrap_or(i64::MAX));
         self.metrics.log_lines_dropped.set(i64::try_from((self.lines_dropped)()).unwrap_or(i64::MAX));
@@ -135,6 +143,14 @@ impl Shared {
                 "next_expiry": state.next_expiry, "log_bytes": figures.log_bytes,
             }),
         )
+    }
+
+    /// `GET /admin/census`: who has fetched which key set.
+    fn census(&self, request: &Request) -> Response {
+        if !self.may_order(request) {
+            return unauthorized();
+        }
+        respond::json(StatusCode::OK, &self.issuer.survey())
     }
 
     /// `POST /admin/revoke` with an [`Order`] as JSON; `?dry_run` only says what it would end.

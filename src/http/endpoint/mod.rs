@@ -7,6 +7,7 @@ pub mod login;
 pub mod metadata;
 pub mod revocations;
 pub mod revoke;
+pub mod status;
 pub mod token;
 pub mod verify;
 

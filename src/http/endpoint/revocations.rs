@@ -7,14 +7,14 @@ use hyper::{Method, StatusCode};
 
 use crate::http::endpoint::Answered;
 use crate::http::events::{Events, Held};
+use crate::http::extract::caller;
 use crate::http::router::Shared;
-use crate::http::{Request, Response, respond};
-use crate::issuer::{Delta, Reach, Way};
+use crate::http::{Peer, Request, Response, respond};
+use crate::issuer::{Delta, Reach, WAIT_SECONDS_MAX, Way};
+use crate::keys::census::Fetched;
 use crate::protocol::error::{OAuthError, RequestReason, UnavailableReason};
 use crate::protocol::params::Params;
 
-/// Longest time a request is held: below the patience of the usual proxies, a minute. Who asks for more gets this.
-pub const WAIT_SECONDS_MAX: u64 = 50;
 /// What who finds no place to wait is told: the pause of those who poll, which works on.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(crate::issuer::MAX_AGE_SECONDS);
 
@@ -33,7 +33,8 @@ struct Asked {
 
 /// Answers with what was revoked after `?since=N`; without it, with everything that has not ended. With `&wait=SECONDS`
 /// the answer is held while there is nothing new; `Accept: text/event-stream` asks for one event after another.
-pub async fn get(shared: &Shared, request: Request) -> Answered {
+pub async fn get(shared: &Shared, request: Request, peer: Peer) -> Answered {
+    shared.issuer.note(&caller(&request, peer), Fetched::Feed);
     let (head, _) = request.into_parts();
     let asked = match Asked::read(&head.method, head.uri.query().unwrap_or_default(), &head.headers) {
         Ok(asked) => asked,

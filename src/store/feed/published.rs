@@ -9,7 +9,7 @@ use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed::Feed;
-use crate::store::{Figures, Health, Pending, Spent, Store, StoreError};
+use crate::store::{Figures, Health, Pending, Reading, Spent, Store, StoreError};
 
 /// Bits of a number below the second of the start. What is above leaves every number a safe integer in JSON (RFC 8259
 /// section 6) for centuries.
@@ -166,6 +166,10 @@ impl Store for Published {
 
     fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent> {
         self.engine.spend(space, id, ends_at, now)
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.engine.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {

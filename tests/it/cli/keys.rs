@@ -58,7 +58,7 @@ impl Place {
             clock: &self.clock,
             entropy: &SystemEntropy,
         };
-        run(line.command, &context, &self.settings)
+        run(line.command, &context, &self.settings, self.dir.path())
     }
 
     fn code(&self, line: &str) -> Exit {

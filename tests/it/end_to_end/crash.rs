@@ -1,23 +1,24 @@
 //! `kill -9` of the real server under load. The clients' own list of acknowledged acts is the oracle.
 
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::http::{Answer, encode_form, post_form, raw};
-use crate::support::server::{Server, run, run_with_input, stderr, until};
+use crate::support::http::{Answer, encode_form, get, post_form, raw, send};
+use crate::support::server::{Server, add_service, binary, configured, run_with_input, stderr, until};
 
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 const CLIENTS: usize = 8;
 
 /// What one client holds, and what it was told.
 #[derive(Clone, Debug, Default)]
-struct Client {
+pub struct Client {
     /// The newest refresh token it was given.
-    token: String,
+    pub token: String,
     /// Those it was given before, oldest first.
     used: Vec<String>,
-    access: String,
+    pub access: String,
 }
 
 /// What must never work again.
@@ -27,43 +28,48 @@ struct Gone {
     access: Vec<String>,
 }
 
-fn gateway() -> (Server, String) {
+/// With a public client `app`, a service `svc` whose secret is given, and the user `ada`; `edit` changes what `init` wrote.
+pub fn gateway_with(edit: impl FnOnce(&str) -> String) -> (Server, String) {
     let secret = Mutex::new(String::new());
-    let server = Server::lasting_with(
-        |text| {
-            text.replace("\n[refresh]", "\n[refresh]\nretry_window = \"60s\"").replace("\nretry_window = \"10s\"", "")
-        },
-        |config| {
-            let add = |args: &[&str], input: &str| {
-                let output = run_with_input(&[args, &["--config", config]].concat(), input);
-                assert!(output.status.success(), "{}", stderr(&output));
-                output.stdout
-            };
-            add(&["clients", "add", "app", "--public", "--first-party", "--audience", "https://api.example"], "");
-            let service = ["clients", "add", "svc", "--grant", "client_credentials", "--scope", "read", "--json"];
-            let added = add(&[&service[..], &["--audience", "https://api.example"]].concat(), "");
-            let added: serde_json::Value = serde_json::from_slice(&added).expect("JSON");
-            *secret.lock().expect("lock") = added["client_secret"].as_str().expect("a secret").to_owned();
-            add(&["users", "add", "ada", "--password-stdin"], PASSWORD);
-        },
-    );
+    let server = Server::lasting_with(edit, |config| {
+        *secret.lock().expect("lock") = add_service(config);
+        for (args, input) in [
+            (&["clients", "add", "app", "--public", "--first-party", "--audience", "https://api.example"][..], ""),
+            (&["users", "add", "ada", "--password-stdin"][..], PASSWORD),
+        ] {
+            let output = run_with_input(&[args, &["--config", config]].concat(), input);
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+    });
     (server, secret.into_inner().expect("lock"))
+}
+
+fn gateway() -> (Server, String) {
+    gateway_with(|text| configured(text, "refresh", "retry_window = \"60s\""))
+}
+
+/// `mintgate serve` on the files of `server`.
+pub fn serve(server: &Server) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["serve", "--json", "--config", server.config()]);
+    command
+}
+
+pub fn is_ready(server: &Server) -> bool {
+    get(&server.admin("/health/ready")).status == 200
 }
 
 /// Kills the process by its id, with SIGKILL, and starts another on the same files.
 fn kill_and_start(server: &mut Server) -> Duration {
-    let (directory, config) = (server.directory.take(), server.config().to_owned());
-    server.signal("KILL");
-    server.wait();
+    let command = serve(server);
+    let took = server.kill_and_start_by(command);
     let before = Instant::now();
-    *server = Server::start(&["serve", "--json", "--config", &config], directory);
-    server.started["config"] = serde_json::Value::from(config);
-    until("ready", || crate::support::http::get(&server.admin("/health/ready")).status == 200);
-    before.elapsed()
+    until("ready", || is_ready(server));
+    took + before.elapsed()
 }
 
 /// Asks without a promise of an answer: the server may die meanwhile.
-fn ask(url: &str, path: &str, form: &[(&str, &str)]) -> Option<Answer> {
+pub fn ask(url: &str, path: &str, form: &[(&str, &str)]) -> Option<Answer> {
     let body = encode_form(form);
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -73,11 +79,11 @@ fn ask(url: &str, path: &str, form: &[(&str, &str)]) -> Option<Answer> {
     raw(url, request.as_bytes()).ok()
 }
 
-fn refresh(url: &str, token: &str) -> Option<Answer> {
+pub fn refresh(url: &str, token: &str) -> Option<Answer> {
     ask(url, "/token", &[("grant_type", "refresh_token"), ("client_id", "app"), ("refresh_token", token)])
 }
 
-fn log_in(url: &str) -> Client {
+pub fn log_in(url: &str) -> Client {
     let form = [("client_id", "app"), ("username", "ada"), ("password", PASSWORD)];
     let mut answer = post_form(&format!("{url}/login"), None, &form);
     // Too many at once, or a log-in in the very second of an epoch: the server says to come back.
@@ -142,7 +148,12 @@ fn check(server: &Server, secret: &str, clients: &mut [Client], gone: &Gone, rou
     }
 }
 
-/// Twenty kills; as many as `MINTGATE_KILLS` says, if it is set.
+/// A start takes no longer than this, however the process before it ended. The log is small here, so it is the recovery
+/// that is bounded; what ten million entries take is a row of `cargo bench --bench state`.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// Twenty kills; as many as `MINTGATE_KILLS` says, if it is set:
+/// `MINTGATE_KILLS=500 cargo test --test it -- --nocapture kill_dash_nine`.
 #[test]
 fn kill_dash_nine_under_load_loses_nothing_acknowledged() {
     let kills = std::env::var("MINTGATE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
@@ -173,13 +184,14 @@ fn kill_dash_nine_under_load_loses_nothing_acknowledged() {
         gone.refresh.push(token);
     }
     println!(
-        "{kills} kills, {} acts acknowledged, {} families and {} tokens revoked, slowest start {} ms",
+        "{kills} kills, {} acts acknowledged, {} families and {} tokens revoked, slowest start {} ms (bound {} ms)",
         acts.load(Ordering::SeqCst),
         gone.refresh.len(),
         gone.access.len(),
-        slowest.as_millis()
+        slowest.as_millis(),
+        START_MAX.as_millis()
     );
-    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    assert!(slowest < START_MAX, "{slowest:?}");
     // At the end, the oldest token of each family: refused, and its family with it.
     for client in clients.iter().filter(|client| client.used.len() > 1) {
         let answer = refresh(&server.url(""), &client.used[0]).expect("an answer");
@@ -188,79 +200,39 @@ fn kill_dash_nine_under_load_loses_nothing_acknowledged() {
     }
 }
 
-/// A small disk of its own that fills up. Needs the right to mount; says so if it has none.
+/// THREATS rows 17 and 20, once and by name: rotate and revoke, kill -9, start, replay (CVE-2026-9802).
 #[test]
-fn a_full_disk_stops_refreshes_and_nothing_else() {
-    let folder = crate::support::temp::TempDir::new();
-    let small = folder.path().to_string_lossy().into_owned();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs", &small]).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: no right to mount a small tmpfs here");
-        return;
+fn rotate_kill_start_and_the_old_token_is_refused() {
+    let (mut server, secret) = gateway_with(|text| configured(text, "refresh", "retry_window = \"0s\""));
+    let (rotated, revoked) = (log_in(&server.url("")), log_in(&server.url("")));
+    let answer = refresh(&server.url(""), &rotated.token).expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let successor = answer.member("refresh_token");
+    for token in [&revoked.token, &rotated.access] {
+        let answer = ask(&server.url(""), "/revoke", &[("client_id", "app"), ("token", token)]).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    let _unmount = Unmount(small.clone());
-    let config_path = Mutex::new(String::new());
-    let mut server = Server::lasting_with(
-        |text| text.replace("directory = \"state\"", &format!("directory = \"{small}\"")),
-        |config| {
-            *config_path.lock().expect("lock") = config.to_owned();
-            for (args, input) in [
-                (&["clients", "add", "app", "--public", "--first-party", "--audience", "https://api.example"][..], ""),
-                (&["users", "add", "ada", "--password-stdin"][..], PASSWORD),
-            ] {
-                let output = run_with_input(&[args, &["--config", config]].concat(), input);
-                assert!(output.status.success(), "{}", stderr(&output));
-            }
-        },
-    );
-    let url = server.url("");
-    let mut client = log_in(&url);
-    let ballast = folder.path().join("ballast");
-    // Takes what is left of the disk; the log has to grow into nothing.
-    let _ = std::fs::write(&ballast, vec![1; 4 << 20]);
-    let mut refused = None;
-    until("the disk is full", || {
-        let answer = refresh(&url, &client.token).expect("an answer");
-        if answer.status == 200 {
-            client.token = answer.member("refresh_token");
-            return false;
-        }
-        refused = Some(answer);
-        true
-    });
-    let refused = refused.expect("refused");
-    assert_eq!((refused.status, refused.error()), (503, "temporarily_unavailable".to_owned()), "{}", refused.text());
-    assert!(refused.header("retry-after").is_some());
-    let revoke = ask(&url, "/revoke", &[("client_id", "app"), ("token", &client.token)]).expect("an answer");
-    assert_eq!(revoke.status, 503, "{}", revoke.text());
-    assert!(revoke.header("retry-after").is_some());
-    for path in ["/jwks.json", "/.well-known/oauth-authorization-server"] {
-        assert_eq!(crate::support::http::get(&server.url(path)).status, 200, "{path}");
+    kill_and_start(&mut server);
+    for (name, token) in
+        [("rotated", &rotated.token), ("its successor, after the replay", &successor), ("revoked", &revoked.token)]
+    {
+        let answer = refresh(&server.url(""), token).expect("an answer");
+        assert_eq!((answer.status, answer.error()), (400, "invalid_grant".to_owned()), "{name}");
     }
-    assert_eq!(log_in(&url).used.len(), 0, "logging in writes nothing, so it goes on");
-    let ready = crate::support::http::get(&server.admin("/health/ready"));
-    assert_eq!((ready.status, ready.json()["refresh"].as_str()), (503, Some("poisoned")), "{}", ready.text());
-    assert!(server.log().contains("the state cannot be written"), "{}", server.log());
-
-    // Room is back: it needs a start, as it said, and then the same token works.
-    std::fs::remove_file(&ballast).expect("removed");
-    assert_eq!(refresh(&url, &client.token).expect("an answer").status, 503);
-    let (directory, config) = (server.directory.take(), config_path.into_inner().expect("lock"));
-    server.signal("TERM");
-    assert_eq!(server.wait(), 0, "{}", server.log());
-    drop(server);
-    let server = Server::start(&["serve", "--json", "--config", &config], directory);
-    assert_eq!(refresh(&server.url(""), &client.token).expect("an answer").status, 200);
-    drop(server);
-    assert!(run(&["--version"]).status.success());
+    let answer = post_form(&server.url("/introspect"), Some(("svc", &secret)), &[("token", &rotated.access)]);
+    assert_eq!(answer.json()["active"], false);
+    assert_eq!(verify(&server, &rotated.access), 401);
 }
 
-struct Unmount(String);
+/// What a proxy is told about a token.
+pub fn verify(server: &Server, token: &str) -> u16 {
+    let bearer = format!("Bearer {token}");
+    send("GET", &server.url("/verify?aud=https://api.example"), &[("Authorization", &bearer)], b"").status
+}
 
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").args(["-l", &self.0]).status();
-    }
+/// `POST /token` with `client_credentials`.
+pub fn client_credentials(server: &Server, secret: &str) -> Answer {
+    post_form(&server.url("/token"), Some(("svc", secret)), &[("grant_type", "client_credentials")])
 }
 
 #[test]

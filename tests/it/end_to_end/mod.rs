@@ -1,8 +1,11 @@
 //! What users do, from the start of a process to the verdict of somebody else's library.
 
+mod clock;
 mod command_line;
 mod configuration;
 mod crash;
+mod disk;
+mod open_files;
 mod operation;
 mod outside_libraries;
 mod proxies;

@@ -1,9 +1,11 @@
 //! The assembled authority, in process: a clock that is held, a store and a randomness that can be made to fail.
 
+mod clock;
 mod commit;
 mod login;
 mod readiness;
 mod revoke;
+mod status_list;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +26,7 @@ use mintgate::protocol::params::Params;
 use mintgate::protocol::reply::{Introspection, TokenReply};
 use mintgate::protocol::time::UnixSeconds;
 use mintgate::state::{Change, EpochOf, FamilyFacts, RetryRules, Rotated, Rotation, Space};
-use mintgate::store::{self, Figures, Health, MemoryStore, Pending, Spent, Store, StoreError};
+use mintgate::store::{self, Figures, Health, MemoryStore, Pending, Reading, Spent, Store, StoreError};
 use mintgate::telemetry::metrics::Metrics;
 use mintgate::token::{Limits, Typ};
 use mintgate::user::Profile;
@@ -65,6 +67,10 @@ impl Store for Fragile {
 
     fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent> {
         self.answer(self.inner.spend(space, id, ends_at, now))
+    }
+
+    fn read_clock(&self, now: UnixSeconds) -> Reading {
+        self.inner.read_clock(now)
     }
 
     fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {
@@ -148,6 +154,10 @@ impl Bench {
         Self { issuer, clock, store, spring, directory, _keys: keys }
     }
 
+    pub fn clock_now(&self) -> UnixSeconds {
+        self.clock.now()
+    }
+
     pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
@@ -226,6 +236,7 @@ pub fn policy() -> Settings {
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
         verify: Arc::default(),
+        status_list: Arc::default(),
     }
 }
 

@@ -1,4 +1,5 @@
 mod backend;
+mod census;
 mod change;
 mod import;
 mod keyring;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use mintgate::keys::census::{Behind, Lag};
 use mintgate::keys::lifecycle::{self, Automatic, Forbidden, KeyRecord, KeyState, KeyUse, Rules};
-use mintgate::keys::plan::{LIVING_MAX, RETIRED_KEPT_MAX, Step, Takeover, Warning, apply, plan, takeover};
+use mintgate::keys::plan::{LIVING_MAX, RETIRED_KEPT_MAX, Step, Takeover, Warning, apply, plan, plan_with, takeover};
 use mintgate::protocol::algorithm::Algorithm;
 use mintgate::protocol::id::Kid;
 use mintgate::protocol::time::UnixSeconds;
@@ -288,4 +289,59 @@ fn moves_that_lead_nowhere_are_forbidden() {
     }
     let unknown = apply(&mut Vec::new(), &Step::Activate(Kid::from("x")), &rules(), now);
     assert_eq!(unknown, Err(Forbidden::Unknown(Kid::from("x"))));
+}
+
+#[test]
+fn a_key_that_is_due_waits_for_labelled_verifiers_within_its_bound() {
+    let behind = |labelled: &[&str], strangers: &[&str]| {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Behind { kid: Kid::from("b"), labelled: own(labelled), strangers: own(strangers) }
+    };
+    let activates = vec![Step::Activate(Kid::from("b"))];
+    // The successor is due at 11 000.
+    let rows: [(&str, Vec<Behind>, u64, u64, bool, &str); 8] = [
+        ("nobody is behind", vec![], 500, 11_000, true, ""),
+        ("not due yet", vec![behind(&["x"], &[])], 500, 10_999, false, ""),
+        ("it waits", vec![behind(&["x", "y"], &[])], 500, 11_000, false, "waits until 1970-01-01T03:11:40Z at most"),
+        ("to the last second", vec![behind(&["x"], &[])], 500, 11_499, false, ": x; mintgate keys activate"),
+        ("then goes on, and says so", vec![behind(&["x"], &["s"])], 500, 11_500, true, "will refuse its tokens: x, s"),
+        ("strangers are named, not waited for", vec![behind(&[], &["s"])], 500, 11_000, true, "refuse its tokens: s"),
+        ("only warned", vec![behind(&["x"], &[])], 0, 11_000, true, "will refuse its tokens: x"),
+        ("behind with another key", vec![Behind { kid: Kid::from("z"), ..behind(&["x"], &[]) }], 500, 11_000, true, ""),
+    ];
+    for (name, behind, wait_max, now, goes_on, said) in rows {
+        let mut case = Case::quiet();
+        case.records.push(key("b", ES, 10_100));
+        let lag = Lag { behind, wait_max: Duration::from_secs(wait_max) };
+        let plan = plan_with(&case.records, &case.rules, &lag, UnixSeconds(now));
+        let activated: Vec<Step> =
+            plan.steps.into_iter().filter(|step| matches!(step, Step::Activate(id) if id.as_str() == "b")).collect();
+        assert_eq!(activated == activates, goes_on, "{name}");
+        let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.is_empty(), said.is_empty(), "{name}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains(said)), "{name}: {warnings:?}");
+        if said.contains("waits") {
+            assert_eq!(plan.next_at, UnixSeconds(11_500), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_use_that_lost_its_key_waits_for_nobody() {
+    let mut case = Case::quiet();
+    case.records.push(key("b", ES, 10_000));
+    lifecycle::taint(&mut case.records, &Kid::from("a"), UnixSeconds(10_001)).unwrap();
+    let behind = Behind { kid: Kid::from("b"), labelled: vec!["x".to_owned()], strangers: Vec::new() };
+    let lag = Lag { behind: vec![behind], wait_max: Duration::from_secs(500) };
+    let plan = plan_with(&case.records, &case.rules, &lag, UnixSeconds(10_001));
+    assert_eq!(plan.steps, [Step::Activate(Kid::from("b"))]);
+    let (steps, _) = takeover(&case.records, &case.rules, UnixSeconds(10_001));
+    assert_eq!(steps, [Step::Activate(Kid::from("b"))]);
+}
+
+#[test]
+fn a_long_list_of_names_is_cut() {
+    let labelled = (0..25).map(|number| format!("v{number:02}")).collect();
+    let text = Warning::Outrun(Behind { kid: Kid::from("b"), labelled, strangers: Vec::new() }).to_string();
+    assert!(text.ends_with("v08, v09 and 15 more"), "{text}");
 }

@@ -82,8 +82,14 @@ impl Server {
     }
 
     pub fn start(args: &[&str], directory: Option<TempDir>) -> Self {
-        let mut child = Command::new(binary())
-            .args(args)
+        let mut command = Command::new(binary());
+        command.args(args);
+        Self::start_by(command, directory)
+    }
+
+    /// As [`Server::start`], by a command that ends in being the binary: with other limits, or another clock.
+    pub fn start_by(mut command: Command, directory: Option<TempDir>) -> Self {
+        let mut child = command
             .env_remove("MINTGATE_CONFIG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -198,6 +204,17 @@ impl Server {
         let mut all = args.to_vec();
         all.extend_from_slice(&["--config", self.config()]);
         run_with_input(&all, input)
+    }
+
+    /// Kills the process by its id, with SIGKILL, and starts `command` on the same files.
+    pub fn kill_and_start_by(&mut self, command: Command) -> Duration {
+        let (directory, config) = (self.directory.take(), self.config().to_owned());
+        self.signal("KILL");
+        self.wait();
+        let before = Instant::now();
+        *self = Self::start_by(command, directory);
+        self.started["config"] = Value::from(config);
+        before.elapsed()
     }
 
     pub fn signal(&self, name: &str) {

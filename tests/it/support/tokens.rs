@@ -72,6 +72,7 @@ pub fn draft() -> Draft {
         session: Some(FamilyId([1; 16])),
         auth_time: Some(UnixSeconds(NOW.0 - 5)),
         typ: Typ::AtJwt,
+        status: None,
     }
 }
 

@@ -1,4 +1,5 @@
 mod attacks;
+mod differential;
 mod mint;
 mod oracle;
 mod refresh;

@@ -105,7 +105,7 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
         let before = pool.figures();
         pool.verify(secret(password), phc.cloned()).await.expect("compared");
         let after = pool.figures();
-        costs.push((after.verified - before.verified, after.work_kib - before.work_kib));
+        costs.push((after.verified - before.verified, after.work - before.work));
     }
     assert_eq!(costs, [(1, 64); 3]);
 }
@@ -219,4 +219,20 @@ fn the_threads_run_at_the_lowest_priority() {
     let own = nice(&std::fs::read_to_string("/proc/self/stat").unwrap());
     assert!(others.iter().all(|stat| nice(stat) == own), "only the pool's threads step back: {others:?}");
     gate.open();
+}
+
+#[tokio::test]
+async fn an_unknown_user_costs_what_the_directorys_users_cost_whatever_form_they_are_stored_in() {
+    let django = "pbkdf2_sha256$1000$seasalt12$LJ9fn3pQS/rsdXPFQk/Wuje22q/pjlmcegWRwgq7lw8=";
+    let (pool, _) = pool(SETTINGS);
+    pool.expect(django);
+    let mut work = Vec::new();
+    for (password, stored) in [("wrong", None), ("correct horse", Some(django)), ("wrong", None), ("wrong", Some("!x"))]
+    {
+        let before = pool.figures().work;
+        let right = pool.verify(secret(password), stored.map(Arc::from)).await.expect("compared");
+        assert_eq!(right, password == "correct horse");
+        work.push(pool.figures().work - before);
+    }
+    assert_eq!(work, [1_000; 4]);
 }

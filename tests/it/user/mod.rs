@@ -1,3 +1,4 @@
 mod directory;
 mod hash;
 mod slowdown;
+mod stored;

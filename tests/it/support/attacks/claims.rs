@@ -123,6 +123,9 @@ impl Bench<'_> {
             claims[name] = value.clone();
             push(format!("claims: {name} = {}", value.to_string().chars().take(40).collect::<String>()), &claims);
         }
+        let mut claims = self.good.clone();
+        claims["aud"] = json!([audience, 1]);
+        push("claims: aud has a member that is no string".to_owned(), &claims);
         for value in [
             json!("https://other.example"),
             json!([format!("{audience}/"), "other"]),
