@@ -245,8 +245,9 @@ fn followers(gateway: &Gateway) {
             let mut line = String::new();
             let mut next = || loop {
                 line.clear();
-                assert!(reader.read_line(&mut line).unwrap() > 0, "the stream goes on");
-                if line.starts_with("data: ") {
+                // It ends with the gateway.
+                let read = reader.read_line(&mut line).unwrap_or(0);
+                if read == 0 || line.starts_with("data: ") {
                     return line.len();
                 }
             };
@@ -254,7 +255,7 @@ fn followers(gateway: &Gateway) {
             ready.wait();
             loop {
                 let bytes = next();
-                if tell.send((Instant::now(), bytes)).is_err() {
+                if bytes == 0 || tell.send((Instant::now(), bytes)).is_err() {
                     return;
                 }
             }

@@ -211,17 +211,17 @@ fn two_hundred_streams_hear_of_a_revocation_within_the_stated_time() {
         let tell = tell.clone();
         std::thread::spawn(move || {
             let event = stream.next().expect("news");
-            tell.send((Instant::now(), event)).expect("somebody listens");
-            // Open until the end, as followers are.
-            let _ = stream.next();
+            // The stream goes along: open until the end, as followers are.
+            tell.send((Instant::now(), event, stream)).expect("somebody listens");
         });
     }
     revoke(&server, &jti(2));
     let acknowledged = Instant::now();
-    let mut worst = Duration::ZERO;
+    let (mut worst, mut open) = (Duration::ZERO, Vec::new());
     for _ in 0..FOLLOWERS {
-        let (at, event) = told.recv_timeout(bound).expect("all hear of it within T");
+        let (at, event, stream) = told.recv_timeout(bound).expect("all hear of it within T");
         assert_eq!(names(&event.data), [jti(2)]);
+        open.push(stream);
         worst = worst.max(at.saturating_duration_since(acknowledged));
     }
     println!("T = {bound:?}; {FOLLOWERS} streams: the last heard {worst:?} after the acknowledgement; {each} B each");
