@@ -56,6 +56,7 @@ fn settings() -> Settings {
         limits: Limits::new(Duration::from_secs(3_600)),
         password_grant: false,
         verify: Arc::default(),
+        status_list: Arc::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::{http1, http2};
@@ -100,7 +100,7 @@ impl Prepared {
     }
 
     fn response(self) -> Response {
-        let mut response = Response::new(Full::new(self.body));
+        let mut response = Response::new(mintgate::http::Body::new(self.body));
         *response.status_mut() = self.status;
         response.headers_mut().reserve(8);
         for (name, value) in self.headers {

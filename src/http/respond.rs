@@ -11,7 +11,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::http::{Body, Response};
+use crate::http::{Body, Response, Source};
 use crate::issuer::Document;
 use crate::protocol::error::{OAuthError, RequestReason};
 use crate::protocol::reply::TokenReply;
@@ -155,6 +155,18 @@ pub fn document(document: &Document, method: &Method, request: &HeaderMap) -> Re
             headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len()));
         }
     }
+    response
+}
+
+/// An answer that goes on as time goes by; not stored, and any origin may read it.
+#[must_use]
+pub fn stream(source: Box<dyn Source>, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(Body::stream(source));
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     response
 }
 
