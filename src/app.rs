@@ -219,7 +219,8 @@ impl Gateway {
             traffic: self.metrics.traffic(name),
         };
         let public =
-            Public::new(Arc::clone(&self.issuer), limits.body, Arc::clone(&self.clock), Arc::clone(&self.metrics));
+            Public::new(Arc::clone(&self.issuer), limits.body, Arc::clone(&self.clock), Arc::clone(&self.metrics))
+                .holding(limits.followers_max, public_stops.clone());
         let admin = Admin::new(
             Arc::clone(&self.issuer),
             Arc::clone(&self.metrics),

@@ -17,7 +17,8 @@
 //! async fn serve(client: Arc<dyn Fetch>, token: &str) -> Result<(), Denied> {
 //!     let settings = Settings::new("https://auth.example").following("https://auth.example/revocations");
 //!     let verifier = Arc::new(Verifier::new(settings, client, Arc::new(SystemClock::new())));
-//!     // In the background: `follow` makes one round and says when the next is due.
+//!     // In the background: `follow` makes one round and says when the next is due. A revocation is known within ten
+//!     // seconds; with `.waiting(Duration::from_secs(45))`, and a client that waits as long for an answer, in a moment.
 //!     let follower = Arc::clone(&verifier);
 //!     tokio::spawn(async move {
 //!         loop {
@@ -88,6 +89,9 @@ pub struct Settings {
     pub jwks_url: String,
     /// Where the revocation feed is, if it is followed.
     pub feed_url: Option<String>,
+    /// How long the gateway may hold a question for news of the feed, in whole seconds; zero to ask every few seconds
+    /// instead. The gateway grants 50 at the most. What fetches must be more patient than this.
+    pub feed_wait: Duration,
     /// What happens when it is lost.
     pub feed_lost: FeedLost,
     /// The types of token that are taken.
@@ -106,6 +110,7 @@ impl Settings {
             issuer: issuer.to_owned(),
             jwks_url: format!("{}/jwks.json", issuer.trim_end_matches('/')),
             feed_url: None,
+            feed_wait: Duration::ZERO,
             feed_lost: FeedLost::TrustExpiry,
             typ: vec![Typ::AtJwt],
             leeway: Duration::ZERO,
@@ -117,6 +122,14 @@ impl Settings {
     #[must_use]
     pub fn following(self, url: &str) -> Self {
         Self { feed_url: Some(url.to_owned()), ..self }
+    }
+
+    /// Lets the gateway hold each question about the feed for up to `wait`, so that a revocation is known a moment after it
+    /// was made, not a few seconds. One connection is in use all the time; a gateway that has no place for one more is asked
+    /// every few seconds as before.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Self { feed_wait: wait, ..self }
     }
 }
 
@@ -159,7 +172,7 @@ impl Verifier {
     #[must_use]
     pub fn new(settings: Settings, fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
         let keys = KeyCache::new(&settings, Arc::clone(&fetch), Arc::clone(&clock));
-        let follower = settings.feed_url.as_ref().map(|url| Follower::new(url.clone(), fetch));
+        let follower = settings.feed_url.as_ref().map(|url| Follower::new(url.clone(), settings.feed_wait, fetch));
         Self { settings, keys, follower, clock }
     }
 
@@ -188,10 +201,11 @@ impl Verifier {
         if verified.claims.scope.covers(&demand.scope) { Ok(verified) } else { Err(Denied::Scope) }
     }
 
-    /// One round of following the feed: reads what is new. Says when the next is due; without a feed, in an hour.
+    /// One round of following the feed: reads what is new. Says when the next is due; without a feed, in an hour. With
+    /// [`Settings::waiting`] a round takes as long as there is nothing new, and the next is due at once.
     pub async fn follow(&self) -> Duration {
         let Some(follower) = &self.follower else { return Duration::from_secs(3_600) };
-        match follower.round(&self.settings.issuer, &self.keys, self.clock.now()).await {
+        match follower.round(&self.settings.issuer, &self.keys, self.clock.as_ref()).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::warn!(%error, "the revocation feed could not be read");

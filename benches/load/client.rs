@@ -1,24 +1,46 @@
-//! A closed loop: N kept-alive connections, each asks again as soon as it is answered.
+//! A closed loop: N connections, each asks again as soon as it is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How requests travel.
+#[derive(Clone)]
+pub enum Wire {
+    /// HTTP/1.1, kept alive.
+    Kept,
+    /// HTTP/1.1, a connection for each request.
+    Fresh,
+    /// HTTP/1.1 under TLS, kept alive.
+    Tls(TlsConnector),
+    /// HTTP/2 in the clear, kept alive, one request at a time.
+    Http2,
+}
 
 /// What one connection sends.
 #[derive(Clone)]
 pub enum Script {
     /// The same bytes again and again.
     Fixed(Arc<[u8]>),
+    /// One after the other, and again from the first; `usize` is the next.
+    Each(Arc<Vec<Vec<u8>>>, usize),
     /// A refresh with the token of the last answer.
     Refresh { client_id: String, token: String },
 }
 
 impl Script {
-    fn request(&self) -> Arc<[u8]> {
+    pub fn request(&mut self) -> Arc<[u8]> {
         match self {
             Self::Fixed(bytes) => Arc::clone(bytes),
+            Self::Each(all, next) => {
+                let request = &all[*next % all.len()];
+                *next += 1;
+                request.as_slice().into()
+            }
             Self::Refresh { client_id, token } => {
                 let form = format!("grant_type=refresh_token&client_id={client_id}&refresh_token={token}");
                 post("/token", &form, "application/x-www-form-urlencoded").into()
@@ -53,10 +75,15 @@ pub fn post(path: &str, body: &str, media_type: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// One kept-alive connection.
+/// Bytes both ways, with or without TLS.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// One connection of HTTP/1.1.
 pub struct Connection {
     address: String,
-    stream: TcpStream,
+    wire: Wire,
+    stream: Box<dyn Duplex>,
     buffer: Vec<u8>,
 }
 
@@ -66,11 +93,24 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// A member of the body, which must be there.
+    pub fn member(&self, name: &str) -> String {
+        member(&self.body, name).unwrap_or_else(|| panic!("no {name}: {} {}", self.head, self.body)).to_owned()
+    }
+}
+
 impl Connection {
-    pub async fn open(address: &str) -> std::io::Result<Self> {
+    pub async fn open(address: &str, wire: &Wire) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { address: address.to_owned(), stream, buffer: Vec::with_capacity(8192) })
+        let stream: Box<dyn Duplex> = match wire {
+            Wire::Tls(connector) => {
+                Box::new(connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?)
+            }
+            Wire::Kept | Wire::Fresh | Wire::Http2 => Box::new(stream),
+        };
+        Ok(Self { address: address.to_owned(), wire: wire.clone(), stream, buffer: Vec::with_capacity(8192) })
     }
 
     /// Sends a request and reads its answer; `(status, body range)` in the buffer.
@@ -130,6 +170,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub fn good(&mut self, took: Duration) {
+        self.good += 1;
+        self.latencies.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+    }
+
     pub fn per_second(&self) -> f64 {
         self.good as f64 / self.took.as_secs_f64()
     }
@@ -144,11 +189,17 @@ impl Outcome {
 }
 
 /// Drives `address` for `phase`, one connection a script; the scripts keep what they learnt.
-pub async fn drive(address: &str, scripts: &mut Vec<Script>, expected: u16, phase: Duration) -> Outcome {
+pub async fn drive(address: &str, wire: &Wire, scripts: &mut Vec<Script>, expected: u16, phase: Duration) -> Outcome {
     let started = Instant::now();
     let until = started + phase;
-    let tasks: Vec<_> =
-        scripts.drain(..).map(|script| tokio::spawn(one(address.to_owned(), script, expected, until))).collect();
+    let spawn = |script| {
+        let (address, wire) = (address.to_owned(), wire.clone());
+        match wire {
+            Wire::Http2 => tokio::spawn(crate::http2::one(address, script, expected, until)),
+            Wire::Kept | Wire::Fresh | Wire::Tls(_) => tokio::spawn(one(address, wire, script, expected, until)),
+        }
+    };
+    let tasks: Vec<_> = scripts.drain(..).map(spawn).collect();
     let mut whole = Outcome::default();
     for task in tasks {
         let (script, part) = task.await.expect("a client");
@@ -163,9 +214,9 @@ pub async fn drive(address: &str, scripts: &mut Vec<Script>, expected: u16, phas
     whole
 }
 
-async fn one(address: String, mut script: Script, expected: u16, until: Instant) -> (Script, Outcome) {
+async fn one(address: String, wire: Wire, mut script: Script, expected: u16, until: Instant) -> (Script, Outcome) {
     let mut outcome = Outcome { latencies: Vec::with_capacity(4096), ..Outcome::default() };
-    let Ok(mut connection) = Connection::open(&address).await else {
+    let Ok(mut connection) = Connection::open(&address, &wire).await else {
         outcome.failed += 1;
         return (script, outcome);
     };
@@ -176,8 +227,7 @@ async fn one(address: String, mut script: Script, expected: u16, until: Instant)
         let before = std::mem::replace(&mut now, Instant::now());
         match answer {
             Ok((status, body)) if status == expected => {
-                outcome.good += 1;
-                outcome.latencies.push(u32::try_from((now - before).as_micros()).unwrap_or(u32::MAX));
+                outcome.good(now - before);
                 if matches!(script, Script::Refresh { .. }) {
                     script.learn(&String::from_utf8_lossy(&connection.buffer[body]));
                 }
@@ -190,11 +240,15 @@ async fn one(address: String, mut script: Script, expected: u16, until: Instant)
             Ok(_) => outcome.failed += 1,
             Err(_) => {
                 outcome.failed += 1;
-                match Connection::open(&connection.address).await {
+                match Connection::open(&connection.address, &connection.wire).await {
                     Ok(new) => connection = new,
                     Err(_) => break,
                 }
             }
+        }
+        if matches!(wire, Wire::Fresh) {
+            let Ok(new) = Connection::open(&address, &wire).await else { break };
+            connection = new;
         }
     }
     (script, outcome)

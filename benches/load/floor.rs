@@ -1,14 +1,16 @@
 //! The floor twin: hyper, the same form parsing, a prepared reply of the same size, and nothing else.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mintgate::ambient::SystemClock;
 use mintgate::http::extract::read_body;
 use mintgate::http::limits::Settings;
@@ -18,6 +20,10 @@ use mintgate::protocol::params::Params;
 use mintgate::telemetry::metrics::Traffic;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::acceptor;
+use crate::unit::{Unit, Work};
 
 /// What the twin answers: taken from an answer of mintgate, so that both write the same bytes.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,6 +33,12 @@ pub struct Reply {
     pub body: String,
     /// Whether it reads a form before it answers.
     pub form: bool,
+    /// Whether it does the one signature or verification too, and nothing else of the work.
+    pub unit: Option<Unit>,
+    /// PEM files, for TLS.
+    pub tls: Option<[PathBuf; 2]>,
+    /// HTTP/2 instead of HTTP/1.1.
+    pub http2: bool,
 }
 
 /// Which of the two servers of this program a process is.
@@ -54,9 +66,10 @@ pub fn run(kind: Kind) {
     runtime.block_on(async {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         println!("{{\"url\":\"http://{}\"}}", listener.local_addr().unwrap());
+        let (tls, http2) = (reply.tls.as_ref().map(|[certificate, key]| acceptor(certificate, key)), reply.http2);
         let prepared = Prepared::of(reply);
         match kind {
-            Kind::Twin => twin(listener, prepared).await,
+            Kind::Twin => twin(listener, prepared, tls, http2).await,
             Kind::Bare => bare(listener, prepared).await,
         }
     });
@@ -69,6 +82,7 @@ struct Prepared {
     headers: &'static [(HeaderName, HeaderValue)],
     body: Bytes,
     form: bool,
+    work: Option<&'static Work>,
 }
 
 impl Prepared {
@@ -81,11 +95,12 @@ impl Prepared {
             })
             .collect();
         let status = StatusCode::from_u16(reply.status).unwrap();
-        Self { status, headers: headers.leak(), body: Bytes::from(reply.body), form: reply.form }
+        let work = reply.unit.map(|unit| &*Box::leak(Box::new(unit.work())));
+        Self { status, headers: headers.leak(), body: Bytes::from(reply.body), form: reply.form, work }
     }
 
     fn response(self) -> Response {
-        let mut response = Response::new(Full::new(self.body));
+        let mut response = Response::new(mintgate::http::Body::new(self.body));
         *response.status_mut() = self.status;
         response.headers_mut().reserve(8);
         for (name, value) in self.headers {
@@ -100,7 +115,7 @@ fn read(bytes: &[u8]) {
     std::hint::black_box(params.value("grant_type"));
 }
 
-async fn twin(listener: TcpListener, reply: Prepared) {
+async fn twin(listener: TcpListener, reply: Prepared, tls: Option<TlsAcceptor>, multiplexed: bool) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
@@ -111,11 +126,23 @@ async fn twin(listener: TcpListener, reply: Prepared) {
                 if reply.form {
                     read(&request.into_body().collect().await.map(|whole| whole.to_bytes()).unwrap_or_default());
                 }
+                if let Some(work) = reply.work {
+                    work.once();
+                }
                 Ok::<_, Infallible>(reply.response())
             }
         });
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            if let Some(acceptor) = tls {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            } else if multiplexed {
+                let builder = http2::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            } else {
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
         });
     }
 }

@@ -4,11 +4,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::exit)]
 
+mod beside;
 mod client;
+mod compare;
 mod floor;
+mod http2;
 mod process;
 mod report;
 mod scenario;
+mod target;
+mod tls;
+mod unit;
 
 use std::time::Duration;
 
@@ -25,8 +31,6 @@ pub struct Options {
     /// Our HTTP server with nothing behind it, in the place of mintgate.
     pub bare: bool,
 }
-
-const SCENARIOS: [&str; 7] = ["client_credentials", "refresh", "jwks", "jwks_304", "floor", "flood", "idle"];
 
 fn options() -> Options {
     let mut options = Options {
@@ -51,18 +55,18 @@ fn options() -> Options {
             "--bare" => options.bare = true,
             // Cargo adds it.
             "--bench" => {}
-            name if SCENARIOS.contains(&name) => options.scenarios.push(name.to_owned()),
+            name if scenario::ALL.contains(&name) => options.scenarios.push(name.to_owned()),
             other => usage(other),
         }
     }
     if options.scenarios.is_empty() {
-        options.scenarios = SCENARIOS.map(str::to_owned).to_vec();
+        options.scenarios = scenario::ALL.map(str::to_owned).to_vec();
     }
     options
 }
 
 fn usage(argument: &str) -> ! {
-    eprintln!("load: cannot use {argument:?}; scenarios: {}", SCENARIOS.join(" "));
+    eprintln!("load: cannot use {argument:?}; scenarios: {}", scenario::ALL.join(" "));
     eprintln!("options: --seconds S  --rounds N  --connections N  --idle N  --json  --bare");
     std::process::exit(2);
 }
@@ -80,5 +84,15 @@ fn main() {
     }
     let options = options();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(scenario::run(&options));
+    if !options.json {
+        println!(
+            "{} connections, {} rounds of {:?} a side; CPU is user + system time of the server, from the kernel",
+            options.connections, options.rounds, options.phase
+        );
+    }
+    let failed = runtime.block_on(scenario::run(&options));
+    if failed > 0 {
+        eprintln!("{failed} requests failed");
+        std::process::exit(1);
+    }
 }

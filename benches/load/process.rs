@@ -37,7 +37,7 @@ impl Process {
     /// `host:port` from a URL in what it said.
     pub fn address(&self, member: &str) -> String {
         let url = self.said[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.said));
-        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+        url.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_owned()
     }
 
     /// User and system time of all its threads so far.

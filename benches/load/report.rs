@@ -26,11 +26,44 @@ pub struct Ratio {
     pub cpu_us: Spread,
     pub floor_requests_per_second: Spread,
     pub floor_cpu_us: Spread,
-    /// Microseconds of one raw signature, where the scenario signs.
-    pub signature_us: Option<Spread>,
-    /// CPU of mintgate over CPU of the floor plus the signature.
+    /// What the request costs by the RFC, where it costs anything, and its microseconds alone.
+    pub unit: Option<&'static str>,
+    pub unit_us: Option<Spread>,
+    /// CPU of mintgate over CPU of the floor plus the unit.
     pub ratio: Spread,
+    /// CPU of a floor twin that does the unit too, and of mintgate over that.
+    pub working_floor_cpu_us: Option<Spread>,
+    pub working_ratio: Option<Spread>,
     pub failed: u64,
+}
+
+/// Refresh with and without durability, in turn.
+#[derive(Serialize)]
+pub struct Durable {
+    pub scenario: &'static str,
+    pub none_per_second: Spread,
+    pub always_per_second: Spread,
+    pub ratio: Spread,
+    pub none_p50_us: Spread,
+    pub always_p50_us: Spread,
+    pub failed: u64,
+}
+
+impl Durable {
+    pub fn line(&self) -> String {
+        format!(
+            "{:<24} none {:.0}/s, always {:.0}/s: ratio {:.2} [{:.2} .. {:.2}]; p50 {:.0} -> {:.0} us{}",
+            self.scenario,
+            self.none_per_second.median,
+            self.always_per_second.median,
+            self.ratio.median,
+            self.ratio.min,
+            self.ratio.max,
+            self.none_p50_us.median,
+            self.always_p50_us.median,
+            failures(self.failed),
+        )
+    }
 }
 
 #[derive(Serialize)]
@@ -66,9 +99,16 @@ pub struct Idle {
 
 impl Ratio {
     pub fn line(&self) -> String {
-        let signature = self.signature_us.map_or_else(String::new, |own| format!(" + signature {:.1}", own.median));
+        let unit = self.unit_us.map_or_else(String::new, |own| format!(" + {:.1}", own.median));
+        let working = match (self.unit, self.working_floor_cpu_us, self.working_ratio) {
+            (Some(unit), Some(cpu), Some(ratio)) => format!(
+                " | floor with {unit} {:.1} us: {:.2} [{:.2} .. {:.2}]",
+                cpu.median, ratio.median, ratio.min, ratio.max
+            ),
+            _ => String::new(),
+        };
         format!(
-            "{:<20} {:>8.0}/s  {:>6.1} us CPU | floor {:>8.0}/s {:>5.1} us{signature} | ratio {:.2} [{:.2} .. {:.2}]{}",
+            "{:<24} {:>7.0}/s {:>6.1} us CPU | floor {:>7.0}/s {:>5.1} us{unit} | ratio {:.2} [{:.2} .. {:.2}]{working}{}",
             self.scenario,
             self.requests_per_second.median,
             self.cpu_us.median,
@@ -85,7 +125,7 @@ impl Ratio {
 impl Flood {
     pub fn line(&self) -> String {
         format!(
-            "{:<20} tokens {:.0}/s alone, {:.0}/s flooded: ratio {:.2} [{:.2} .. {:.2}]; p99 {:.0} -> {:.0} us ({:.1}x); \
+            "{:<24} tokens {:.0}/s alone, {:.0}/s flooded: ratio {:.2} [{:.2} .. {:.2}]; p99 {:.0} -> {:.0} us ({:.1}x); \
              logins {:.0}/s, {} told to wait; RSS {:.1} -> {:.1} MB{}",
             self.scenario,
             self.tokens_per_second_alone.median,
@@ -108,7 +148,7 @@ impl Flood {
 impl Idle {
     pub fn line(&self) -> String {
         format!(
-            "{:<20} {} connections: RSS {:.1} -> {:.1} MB, {:.1} kB each; good client p50 {:.0} -> {:.0} us, \
+            "{:<24} {} connections: RSS {:.1} -> {:.1} MB, {:.1} kB each; good client p50 {:.0} -> {:.0} us, \
              p99 {:.0} -> {:.0} us; {:.1} ms CPU a second; {} still open",
             self.scenario,
             self.connections,

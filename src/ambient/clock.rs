@@ -10,6 +10,12 @@ pub trait Clock: Send + Sync {
     /// Wall time in whole seconds.
     fn now(&self) -> UnixSeconds;
 
+    /// Wall time in milliseconds since the Unix epoch, for what other machines compare with their own; no token is judged
+    /// by it.
+    fn now_millis(&self) -> u64 {
+        self.now().0.saturating_mul(1_000)
+    }
+
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
 }
@@ -38,6 +44,11 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixSeconds {
         // Before 1970 the clock is simply wrong; the epoch is the earliest moment we admit.
         UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+
+    fn now_millis(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn monotonic(&self) -> Duration {

@@ -120,6 +120,7 @@ pub fn http(config: &Config) -> HttpSettings {
         idle_timeout: limits.idle_timeout,
         connections_max: limits.connections_max,
         in_flight_max: limits.in_flight_max,
+        followers_max: limits.followers_max,
         drain_timeout: limits.shutdown_grace,
         ..HttpSettings::default()
     }

@@ -44,8 +44,16 @@ enum Cause {
 }
 
 impl Watch {
-    /// Runs until told to stop.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Runs until told to stop; tells followers of revocations meanwhile.
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
+        let announcer = Arc::clone(&self.issuer).announce_forever();
+        tokio::select! {
+            () = announcer => {}
+            () = self.look_round(stop) => {}
+        }
+    }
+
+    async fn look_round(mut self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Without the signal a reload is still possible: by files, and by a restart.
@@ -57,7 +65,7 @@ impl Watch {
                 () = hung_up(&mut hangup) => Cause::Signal,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            self.issuer.store().tick(self.clock.now());
+            self.issuer.tick();
             // Taken before the files are read: one that changes meanwhile is read once more, never missed.
             let stamps = self.stamps();
             if cause == Cause::Files && stamps == seen {

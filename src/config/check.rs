@@ -201,6 +201,7 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         headers_max: reader.take_checked("limits", "headers_max", 64, between(16..=1_000)),
         connections_max: reader.take_checked("limits", "connections_max", 20_000, between(1..=1_000_000)),
         in_flight_max: reader.take_checked("limits", "in_flight_max", 1_024, between(1..=100_000)),
+        followers_max: reader.take_checked("limits", "followers_max", 4_096, between(0..=1_000_000)),
         header_timeout: reader.take_checked("limits", "header_timeout", 10 * SECOND, timeouts()),
         body_timeout: reader.take_checked("limits", "body_timeout", 10 * SECOND, timeouts()),
         idle_timeout: reader.take_checked("limits", "idle_timeout", 75 * SECOND, within(SECOND..=DAY)),

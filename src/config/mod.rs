@@ -224,6 +224,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most requests worked on at a time; one more is answered 503.
     pub in_flight_max: usize,
+    /// Most followers of the revocation feed that wait or are streamed to at a time; one more is answered 503.
+    pub followers_max: usize,
     /// A request's headers arrive within this.
     pub header_timeout: Duration,
     /// A request's body arrives within this.

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
 
-use crate::http::ledger::{Entry, Opened, Phase, Verdict};
+use crate::http::ledger::{Entry, Opened, Phase, Streaming, Verdict};
 use crate::http::limits::{Settings, connections_within_files};
 use crate::http::stream::{Watched, Wire};
 use crate::http::tls::Tls;
@@ -61,6 +61,13 @@ impl<H> Shared<H> {
             connections_max: connections_within_files(settings.connections_max),
             settings,
         }
+    }
+
+    /// Whether `others` requests are as many as may be in flight; those that only wait for news are no load.
+    fn is_overloaded(&self, others: usize) -> bool {
+        let max = self.settings.in_flight_max;
+        // The second figure is read only where the first is not enough to know.
+        others >= max && others.saturating_sub(usize::try_from(self.traffic.held.get()).unwrap_or(0)) >= max
     }
 }
 
@@ -249,7 +256,7 @@ impl<H: Handler> hyper::service::Service<hyper::Request<Incoming>> for Answering
         // RFC 9112 section 6.1: after a request with both Transfer-Encoding and Content-Length the connection must
         // be closed. hyper has dropped the length by now, so every chunked request is the last of its connection.
         let last = !multiplexed && request.headers().contains_key(TRANSFER_ENCODING);
-        if work.others >= self.shared.settings.in_flight_max {
+        if self.shared.is_overloaded(work.others) {
             self.shared.traffic.requests_refused.inc();
             let error = OAuthError::Unavailable(UnavailableReason::Overload, Duration::from_secs(1));
             return Box::pin(std::future::ready(Ok(work.finish(respond::oauth_error(error, None), last))));
@@ -293,6 +300,7 @@ impl<H: Handler> Work<H> {
     }
 
     fn finish(self, mut response: Response, last: bool) -> Response {
+        response.body_mut().watched(|| Streaming::open(&self.entry));
         // RFC 9113 section 8.2.2: HTTP/2 has no such field; it says GOAWAY.
         if last || (!self.multiplexed && self.entry.is_draining()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

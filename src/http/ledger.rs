@@ -220,9 +220,50 @@ impl Entry {
     }
 }
 
+/// A stream of answers while it lasts: its connection is in use, so no idleness ends it; but a peer that leaves what it
+/// was handed untaken for the write timeout loses the connection. (HTTP/1 shows that on the socket too; of HTTP/2, where
+/// other streams go on, only here.)
+pub(super) struct Streaming {
+    id: u64,
+    entry: Arc<Entry>,
+    untaken_since: Arc<AtomicU64>,
+}
+
+impl Streaming {
+    pub(super) fn open(entry: &Arc<Entry>) -> Self {
+        entry.in_flight.fetch_add(1, Ordering::Relaxed);
+        let ledger = &entry.ledger;
+        let id = ledger.streams_opened.fetch_add(1, Ordering::Relaxed);
+        let untaken_since = Arc::new(AtomicU64::new(0));
+        ledger.streams().insert(id, (Arc::clone(entry), Arc::clone(&untaken_since)));
+        Self { id, entry: Arc::clone(entry), untaken_since }
+    }
+
+    /// Bytes were handed over. There is room for them, but when they are taken shows when more is asked for.
+    pub(super) fn handed(&self) {
+        self.untaken_since.store(self.entry.ledger.now(), Ordering::Relaxed);
+    }
+
+    /// More was asked for and there was none: what was handed before has been taken.
+    pub(super) fn taken(&self) {
+        self.untaken_since.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.entry.ledger.streams().remove(&self.id);
+        self.entry.end();
+    }
+}
+
+type Streams = HashMap<u64, (Arc<Entry>, Arc<AtomicU64>)>;
+
 /// All connections of one listener.
 pub(super) struct Ledger {
     entries: Mutex<HashMap<u64, Arc<Entry>>>,
+    streams: Mutex<Streams>,
+    streams_opened: AtomicU64,
     clock: Arc<dyn Clock>,
     draining_since: AtomicU64,
     changed: Notify,
@@ -230,7 +271,19 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { entries: Mutex::default(), clock, draining_since: AtomicU64::new(0), changed: Notify::new() })
+        Arc::new(Self {
+            entries: Mutex::default(),
+            streams: Mutex::default(),
+            streams_opened: AtomicU64::new(0),
+            clock,
+            draining_since: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
+        // As for the entries.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
@@ -300,6 +353,12 @@ impl Ledger {
                 let verdict = judge(entry.view(), now, deadlines, draining_since);
                 if verdict != Verdict::Keep {
                     entry.order(verdict);
+                }
+            }
+            for (entry, untaken_since) in self.streams().values() {
+                let since = moment(untaken_since.load(Ordering::Relaxed));
+                if since.is_some_and(|since| now.saturating_sub(since) >= deadlines.write) {
+                    entry.order(Verdict::Close);
                 }
             }
         }

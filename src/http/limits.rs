@@ -38,6 +38,9 @@ pub struct Settings {
     pub connections_max: usize,
     /// Most requests being answered at a time. More: 503 with Retry-After, no work done.
     pub in_flight_max: usize,
+    /// Most followers of the revocation feed that are held at a time, waiting or streamed to. They are connections, but not
+    /// requests in flight. More: 503 with Retry-After; asking without waiting works on.
+    pub followers_max: usize,
     /// Longest TLS handshake. Then: closed.
     pub handshake_timeout: Duration,
     /// Most TLS handshakes at a time. More: closed at once.
@@ -63,6 +66,7 @@ impl Default for Settings {
             linger_timeout: Duration::from_secs(1),
             connections_max: 16_384,
             in_flight_max: 4_096,
+            followers_max: 4_096,
             handshake_timeout: Duration::from_secs(10),
             handshakes_max: 256,
             streams_max: 100,

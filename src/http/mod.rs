@@ -2,8 +2,10 @@
 //!
 //! [`server::Server`] accepts and serves; a [`Handler`] answers; [`extract`] reads; [`respond`] writes.
 
+mod body;
 mod connection;
 pub mod endpoint;
+pub mod events;
 pub mod extract;
 mod ledger;
 pub mod limits;
@@ -16,10 +18,7 @@ pub mod tls;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-
-/// The body of every answer: whole bytes. An alias, so that a streaming body can take its place.
-pub type Body = http_body_util::Full<Bytes>;
+pub use body::{Body, Source};
 
 /// What a handler gets.
 pub type Request = hyper::Request<hyper::body::Incoming>;

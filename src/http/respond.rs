@@ -1,6 +1,7 @@
 //! Answers. Header values are prepared constants; the token path allocates the body and the header map.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::header::{
@@ -10,7 +11,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::http::{Body, Response};
+use crate::http::{Body, Response, Source};
 use crate::issuer::Document;
 use crate::protocol::error::{OAuthError, RequestReason};
 use crate::protocol::reply::TokenReply;
@@ -64,11 +65,13 @@ pub fn token(reply: &TokenReply) -> Response {
 /// [`json`] from bytes that are JSON already.
 #[must_use]
 pub fn json_bytes(status: StatusCode, body: Bytes) -> Response {
-    let mut response = answer(status, body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, JSON);
-    unstored(headers);
-    response
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let mut headers = prepared();
+        headers.insert(CONTENT_TYPE, JSON);
+        unstored(&mut headers);
+        headers
+    });
+    with_headers(status, body, HEADERS.clone())
 }
 
 #[derive(Serialize)]
@@ -107,9 +110,12 @@ pub fn method_not_allowed(allow: &'static str) -> Response {
 /// A status without a body; not stored.
 #[must_use]
 pub fn empty(status: StatusCode) -> Response {
-    let mut response = answer(status, Bytes::new());
-    unstored(response.headers_mut());
-    response
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let mut headers = prepared();
+        unstored(&mut headers);
+        headers
+    });
+    with_headers(status, Bytes::new(), HEADERS.clone())
 }
 
 /// Plain text; not stored.
@@ -152,6 +158,18 @@ pub fn document(document: &Document, method: &Method, request: &HeaderMap) -> Re
     response
 }
 
+/// An answer that goes on as time goes by; not stored, and any origin may read it.
+#[must_use]
+pub fn stream(source: Box<dyn Source>, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(Body::stream(source));
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    response
+}
+
 /// Sets one header of an answer; for the rare one that the builders do not know.
 #[must_use]
 pub fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
@@ -160,12 +178,21 @@ pub fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Res
 }
 
 fn answer(status: StatusCode, body: Bytes) -> Response {
+    with_headers(status, body, prepared())
+}
+
+/// The headers of every answer, with room for more: one allocation of the map instead of growing it header by header.
+fn prepared() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers
+}
+
+fn with_headers(status: StatusCode, body: Bytes, headers: HeaderMap) -> Response {
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    // One allocation of the map instead of growing it header by header.
-    headers.reserve(8);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    // Whole maps are copied: that hashes no name.
+    *response.headers_mut() = headers;
     response
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use tokio::sync::watch;
 
 use crate::ambient::Clock;
 use crate::http::endpoint::{self, Answered, Read};
+use crate::http::events::Followers;
 use crate::http::extract::MediaType;
 use crate::http::limits::BodyLimits;
 use crate::http::{Handler, Peer, Request, Response, respond};
@@ -134,6 +136,8 @@ pub struct Shared {
     /// Where RFC 8414 section 3 puts the document of an issuer with a path.
     well_known: String,
     counted: [(Route, RouteMetrics); 12],
+    /// Those who wait for revocations.
+    pub followers: Followers,
 }
 
 impl Public {
@@ -145,7 +149,19 @@ impl Public {
         let prefix = prefix.trim_end_matches('/').to_owned();
         let well_known = well_known_path(&prefix);
         let counted = Route::ALL.map(|route| (route, metrics.route(route.template())));
-        Self { shared: Arc::new(Shared { issuer, limits, clock, metrics, prefix, well_known, counted }) }
+        let followers = Followers::new(&metrics);
+        Self { shared: Arc::new(Shared { issuer, limits, clock, metrics, prefix, well_known, counted, followers }) }
+    }
+
+    /// Holds at most `followers_max` requests and streams that wait for revocations, and lets all of them go when `stop`
+    /// turns true.
+    #[must_use]
+    pub fn holding(mut self, followers_max: usize, stop: watch::Receiver<bool>) -> Self {
+        // Nobody else has it before the first request.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.followers.bound(followers_max, stop);
+        }
+        self
     }
 }
 
@@ -184,15 +200,15 @@ impl Shared {
         match route {
             Route::Jwks => endpoint::jwks::get(self, request, peer),
             Route::OauthMetadata | Route::OpenidMetadata => endpoint::metadata::get(self, request, route),
-            Route::Revocations => endpoint::revocations::get(self, request, peer),
             Route::Verify => endpoint::verify::any(self, request),
             _ => Answered::plain(respond::empty(StatusCode::NOT_FOUND)),
         }
     }
 
-    /// Answers what may have to wait for something to be built.
-    async fn awaited(&self, route: Route, request: Request) -> Answered {
+    /// Answers what may have to wait: for something to be built, for news.
+    async fn awaited(&self, route: Route, request: Request, peer: Peer) -> Answered {
         match route {
+            Route::Revocations => endpoint::revocations::get(self, request, peer).await,
             Route::StatusLists => endpoint::status::aggregation(self, &request).await,
             _ => endpoint::status::list(self, &request).await,
         }
@@ -200,7 +216,7 @@ impl Shared {
 
     /// Counts and logs an answer, and lets it go.
     fn note(&self, route: Route, method: &'static str, began: Duration, answered: Answered) -> Response {
-        let took = self.clock.monotonic().saturating_sub(began);
+        let took = self.clock.monotonic().saturating_sub(began).saturating_sub(answered.waited);
         let status = answered.response.status().as_u16();
         if let Some((_, counted)) = self.counted.iter().find(|(own, _)| *own == route) {
             counted.observe(status, took);
@@ -233,9 +249,9 @@ impl Handler for Public {
             let method = known_method(request.method());
             let answered = if route != Route::Unknown && !route.takes(request.method()) {
                 Answered::plain(respond::method_not_allowed(route.allow()))
-            } else if matches!(route, Route::StatusLists | Route::StatusList) {
+            } else if matches!(route, Route::Revocations | Route::StatusLists | Route::StatusList) {
                 // Boxed: rare, and larger than what most requests need.
-                Box::pin(shared.awaited(route, request)).await
+                Box::pin(shared.awaited(route, request, peer)).await
             } else if route.reads().is_empty() {
                 shared.asked(route, &request, peer)
             } else {

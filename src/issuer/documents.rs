@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use ring::digest;
 
-use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, STATUS_LISTS_PATH, Settings};
+use crate::issuer::{Issuer, LATENCY_MAX_SECONDS, STATUS_LISTS_PATH, Settings, WAIT_SECONDS_MAX};
 use crate::keys::KeySet;
 use crate::keys::census::Edition;
 use crate::protocol::base64url;
@@ -54,6 +54,7 @@ impl Documents {
             grants: &grants,
             algorithms: &algorithms,
             revocation_latency_max: LATENCY_MAX_SECONDS,
+            revocations_wait_max: WAIT_SECONDS_MAX,
             status_lists: (!settings.status_list.audiences.is_empty()).then_some(STATUS_LISTS_PATH),
         };
         let jwks = keys.jwks();

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::ambient::entropy::draw;
 use crate::ambient::{Clock, Entropy};
@@ -46,7 +47,7 @@ use crate::user::slowdown::Slowdown;
 
 pub use census::Caller;
 pub use documents::{Document, Documents};
-pub use feed::{LATENCY_MAX_SECONDS, MAX_AGE_SECONDS};
+pub use feed::{Delta, LATENCY_MAX_SECONDS, MAX_AGE_SECONDS, RENEW, Reach, WAIT_SECONDS_MAX, Way};
 pub use order::{Order, Outlook, UnreadableOrder};
 pub use readiness::Readiness;
 pub use status_list::{STATUS_LIST_TYP, STATUS_LISTS_PATH, StatusListSettings};
@@ -122,6 +123,7 @@ pub struct Issuer {
     documents: ArcSwap<Documents>,
     verdicts: verify::Verdicts,
     feed: Arc<Feed>,
+    announced: watch::Receiver<u64>,
     ready: feed::Ready,
     status_lists: status_list::StatusLists,
 }
@@ -142,7 +144,7 @@ impl Issuer {
     pub fn new(parts: Parts) -> Self {
         // Without randomness nothing is issued anyway; the feed's numbers need none to be right.
         let salt = draw(parts.entropy.as_ref()).map_or(0, u32::from_be_bytes);
-        let published = Published::new(parts.store, ENTRIES_MAX, parts.clock.now(), salt);
+        let published = Published::new(parts.store, ENTRIES_MAX, Arc::clone(&parts.clock), salt);
         let verdicts = verify::Verdicts::new(parts.settings.verify.cache_entries_max);
         let documents = Documents::build(&parts.issuer, &parts.settings, &parts.keyring.current());
         Self {
@@ -154,6 +156,7 @@ impl Issuer {
             passwords: parts.passwords,
             slowdown: parts.slowdown,
             feed: Arc::clone(published.feed()),
+            announced: published.feed().announced(),
             store: Arc::new(published),
             ready: feed::Ready::default(),
             status_lists: status_list::StatusLists::default(),

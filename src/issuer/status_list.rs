@@ -279,7 +279,7 @@ impl Builder {
     fn read_log(&mut self, feed: &crate::store::feed::Feed, now: UnixSeconds) -> Option<Marks> {
         let mut new = Marks::default();
         loop {
-            let Ok(page) = feed.page(self.to, PAGE_ENTRIES, now) else {
+            let Ok(page) = feed.page(self.to, u64::MAX, PAGE_ENTRIES, now) else {
                 // What was read of it is not judged by now, so all of it is new next time.
                 self.to = 0;
                 return None;

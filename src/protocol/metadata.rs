@@ -13,6 +13,8 @@ pub struct Offer<'a> {
     pub algorithms: &'a [&'a str],
     /// Seconds from a revocation to its knowledge in whoever follows the feed.
     pub revocation_latency_max: u64,
+    /// Seconds for which a question about the feed is held at the most.
+    pub revocations_wait_max: u64,
     /// The path of the list of status lists, if any audience has them.
     pub status_lists: Option<&'a str>,
 }
@@ -28,6 +30,7 @@ pub struct Metadata {
     // No registered members: the feed of revocations, and in how many seconds it tells who follows it.
     mintgate_revocations_uri: String,
     mintgate_revocation_latency_max: u64,
+    mintgate_revocations_wait_max: u64,
     // draft-ietf-oauth-status-list-20, section 9.1
     #[serde(skip_serializing_if = "Option::is_none")]
     status_list_aggregation_endpoint: Option<String>,
@@ -61,6 +64,7 @@ impl Metadata {
             introspection_endpoint: at("/introspect"),
             mintgate_revocations_uri: at("/revocations"),
             mintgate_revocation_latency_max: offer.revocation_latency_max,
+            mintgate_revocations_wait_max: offer.revocations_wait_max,
             status_list_aggregation_endpoint: offer.status_lists.map(at),
             response_types_supported: [],
             grant_types_supported: offer.grants.iter().map(|grant| (*grant).to_owned()).collect(),
@@ -102,6 +106,7 @@ mod tests {
             grants: &["client_credentials", "refresh_token"],
             algorithms: &["ES256"],
             revocation_latency_max: 10,
+            revocations_wait_max: 50,
             status_lists: None,
         };
         let oauth = serde_json::to_value(Metadata::oauth(&offer)).expect("serialises");

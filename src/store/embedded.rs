@@ -8,6 +8,7 @@
 //! and only a start of the process, which reads the log again, ends that.
 
 mod log;
+mod numbers;
 mod queue;
 mod record;
 mod writer;
@@ -29,8 +30,9 @@ use crate::protocol::time::UnixSeconds;
 use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed;
 use crate::store::shards::{Gathered, Shards};
-use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store};
+use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store, StoreError};
 use log::{Log, unreadable};
+use numbers::Numbers;
 use queue::Queue;
 use record::{Key, Unreadable, open_record};
 use writer::Writer;
@@ -93,6 +95,8 @@ pub struct EmbeddedStore {
     writer: Option<JoinHandle<()>>,
     /// Tokens that the log denies, by their whole ids, until somebody asks: memory keeps half of each.
     denied: Mutex<Vec<Change>>,
+    /// Where the feed's numbers are written down; a disk of a test's own has no such place.
+    numbers: Option<Numbers>,
 }
 
 impl EmbeddedStore {
@@ -115,7 +119,9 @@ impl EmbeddedStore {
         }
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(disk).map_err(told)?;
         let file = FileBackend::new(file).map_err(|error| OpenError::Disk(error.to_string())).map_err(told)?;
-        Self::open_on(file, settings, sync, now).map_err(told)
+        let mut store = Self::open_on(file, settings, sync, now).map_err(told)?;
+        store.numbers = Some(Numbers::in_directory(directory));
+        Ok(store)
     }
 
     /// As [`EmbeddedStore::open`], on any disk: tests bring their own.
@@ -141,7 +147,7 @@ impl EmbeddedStore {
         let writer = Writer { log, shards: for_shards, queue: for_queue, linger, log_bytes_min, compaction: None };
         let thread = std::thread::Builder::new().name("state-log".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(|error| OpenError::Disk(error.to_string()))?;
-        Ok(Self { shards, queue, writer: Some(writer), denied: Mutex::new(denied) })
+        Ok(Self { shards, queue, writer: Some(writer), denied: Mutex::new(denied), numbers: None })
     }
 }
 
@@ -218,9 +224,11 @@ fn apply_all(
     for (key, record) in records {
         open_record(key, &record, |change| {
             let live = matches!(change, Change::DenyJti { expires_at, .. } if !expires_at.has_passed(now));
-            // One more than the feed may hold says that there is too much for it.
+            // One more than the feed may hold says that there is too much for it, and until when: it is the last to end.
             if live && denied.len() <= feed::ENTRIES_MAX {
                 denied.push(change.clone());
+            } else if let Some(last) = denied.last_mut().filter(|last| live && last.ends_at() < change.ends_at()) {
+                *last = change.clone();
             }
             gathered.add(change).map_err(full)
         })?;
@@ -279,6 +287,14 @@ impl Store for EmbeddedStore {
         let (latest, mut all) = self.shards.revocations();
         all.extend(denied);
         (latest, all)
+    }
+
+    fn reserve(&self, least: u64, count: u64) -> Result<u64, StoreError> {
+        let Some(numbers) = &self.numbers else { return Ok(least) };
+        numbers.reserve(least, count).map_err(|error| {
+            tracing::error!(%error, "the feed's numbers cannot be set aside");
+            StoreError::Unavailable
+        })
     }
 
     fn figures(&self) -> Figures {

@@ -4,31 +4,43 @@
 //! knew already when the process started is numbered then. So the log can never name a revocation that a crash
 //! forgets, and never lacks one that was acknowledged.
 //!
-//! Numbers only grow, also over a restart: they begin at a second that no earlier run has written down, shifted left,
-//! plus a random part. A follower that asks for
-//! what came after a number of an earlier run gets everything, because everything has been numbered anew since.
+//! Numbers only grow, also over a restart: the engine sets them aside in blocks, and writes a block down before its first
+//! number is used ([`Store::reserve`](crate::store::Store::reserve)). A follower that asks for what came after a number of an earlier run gets everything,
+//! because everything has been numbered anew since.
+//!
+//! Followers that wait are told of new numbers by [`Feed::announced`], all by one word: see [`Feed::announce_forever`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod published;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
+
+use crate::ambient::Clock;
 use crate::protocol::id::{FamilyId, Jti};
 use crate::protocol::time::UnixSeconds;
-use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
-use crate::store::{Figures, Health, Pending, Reading, Spent, Store};
+use crate::state::{Change, EpochOf};
 
-/// Bits of a number below the second of the start: a million revocations a second before two runs could meet. What is
-/// above leaves every number a safe integer in JSON (RFC 8259 section 6) for centuries.
-const BITS_A_SECOND: u32 = 20;
+pub use published::Published;
 
-/// The random part of the first number: two starts in one second hardly share a number.
-const SALT_MASK: u32 = (1 << 19) - 1;
-
-/// Most entries of the log; see [`FeedFull`].
+/// Most entries of the log; see [`FeedFull`]. One takes about 250 bytes of memory.
 pub const ENTRIES_MAX: usize = 1_000_000;
 
+/// A number further back than this is rounded down to a multiple of it: followers that were away then share documents,
+/// and are told at most so many entries again.
+const ROUNDED: u64 = 1_024;
+
+/// Batches of which the log remembers when they were published.
+const MOMENTS_MAX: usize = 4_096;
+
+/// The least time between two announcements: what comes meanwhile goes into the next.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(50);
+
 /// There was more to publish than the log may hold, so it is not complete and must not be shown: whoever follows it
-/// would take its silence for innocence.
+/// would take its silence for innocence. It is whole again when the tokens that found no room have ended, and the rest
+/// has found some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more has been revoked than the feed may hold")]
 pub struct FeedFull;
@@ -74,34 +86,70 @@ fn covers(old: &Change, new: &Change) -> bool {
     }
 }
 
+/// When a batch was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic time, for intervals.
+    pub monotonic: Duration,
+    /// Milliseconds since the Unix epoch, for other machines.
+    pub millis: u64,
+}
+
 /// The log.
-#[derive(Debug)]
 pub struct Feed {
     log: Mutex<Log>,
     entries_max: usize,
+    clock: Arc<dyn Clock>,
+    appended: Notify,
+    announced: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
 struct Log {
     latest: u64,
     entries: BTreeMap<u64, Change>,
     numbers: HashMap<About, u64>,
     ends: BTreeSet<(UnixSeconds, u64)>,
-    is_full: bool,
+    /// The last number of each batch, and when it came.
+    moments: VecDeque<(u64, Moment)>,
+    missing: Missing,
+}
+
+/// What found no room.
+#[derive(Default)]
+struct Missing {
+    /// Tokens that are denied, until the last of them ends: the state keeps half of their ids, so they cannot be read again.
+    tokens_until: UnixSeconds,
+    /// Whether there is something else, which can.
+    others: bool,
+}
+
+impl Missing {
+    fn note(&mut self, change: &Change) {
+        match change {
+            Change::DenyJti { expires_at, .. } => self.tokens_until = self.tokens_until.max(*expires_at),
+            _ => self.others = true,
+        }
+    }
+
+    fn is_nothing(&self, now: UnixSeconds) -> bool {
+        !self.others && self.tokens_until.has_passed(now)
+    }
 }
 
 impl Feed {
-    /// An empty log of a process that starts now; `salt` tells it from another that starts in the same second.
+    /// An empty log whose first entry gets the number after `start`.
     #[must_use]
-    pub fn new(entries_max: usize, now: UnixSeconds, salt: u32) -> Self {
+    pub fn new(entries_max: usize, start: u64, clock: Arc<dyn Clock>) -> Self {
+        let moment = Moment { monotonic: clock.monotonic(), millis: clock.now_millis() };
         let log = Log {
-            latest: (now.0 << BITS_A_SECOND) | u64::from(salt & SALT_MASK),
+            latest: start,
             entries: BTreeMap::new(),
             numbers: HashMap::new(),
             ends: BTreeSet::new(),
-            is_full: false,
+            moments: VecDeque::from([(start, moment)]),
+            missing: Missing::default(),
         };
-        Self { log: Mutex::new(log), entries_max }
+        Self { log: Mutex::new(log), entries_max, clock, appended: Notify::new(), announced: watch::Sender::new(start) }
     }
 
     /// A panic under the lock leaves at worst an entry without its end; refusing the log for it would help nobody.
@@ -111,10 +159,22 @@ impl Feed {
 
     /// Numbers what revokes something, unless that is known. Everything else is passed over.
     pub fn append<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, now: UnixSeconds) {
+        let moment = Moment { monotonic: self.clock.monotonic(), millis: self.clock.now_millis() };
         let mut log = self.lock();
+        let before = log.latest;
         for change in changes {
             log.append(change, self.entries_max, now);
         }
+        if log.latest == before {
+            return;
+        }
+        if log.moments.len() == MOMENTS_MAX {
+            log.moments.pop_front();
+        }
+        let latest = log.latest;
+        log.moments.push_back((latest, moment));
+        drop(log);
+        self.appended.notify_one();
     }
 
     /// Forgets what has ended.
@@ -128,19 +188,74 @@ impl Feed {
         self.lock().latest
     }
 
-    /// What came after `since`, at most `entries_max` of it. A number that was never given is taken for 0.
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number up to which those who wait have been told. Wakes all of them at once when it moves.
+    #[must_use]
+    pub fn announced(&self) -> watch::Receiver<u64> {
+        self.announced.subscribe()
+    }
+
+    /// Announces new numbers: the first at once, then at most one announcement in 50 milliseconds. So however fast
+    /// revocations come, followers move together, from one announced number to the next, and one document serves all.
+    /// Cancel to stop.
+    pub async fn announce_forever(&self) {
+        loop {
+            self.appended.notified().await;
+            let latest = self.latest();
+            self.announced.send_replace(latest);
+            tokio::time::sleep(ANNOUNCE_EVERY).await;
+        }
+    }
+
+    /// When the batch with this number was published; `None` for one that is long ago, or to come.
+    #[must_use]
+    pub fn published_at(&self, number: u64) -> Option<Moment> {
+        let log = self.lock();
+        let at = log.moments.partition_point(|(last, _)| *last < number);
+        // The first that is remembered may hold the end of a batch, or of many that are forgotten.
+        let is_known = at > 0 || log.moments.front().is_some_and(|(last, _)| *last == number);
+        log.moments.get(at).filter(|_| is_known).map(|(_, moment)| *moment)
+    }
+
+    /// The number from which a document for `since` may begin: there is nothing between the two, or `since` is far back.
+    /// Whoever asks for what came after a number that was never given is told everything.
+    #[must_use]
+    pub fn beginning(&self, since: u64) -> u64 {
+        let log = self.lock();
+        if since == log.latest {
+            return since;
+        }
+        let Some(behind) = log.latest.checked_sub(since) else { return 0 };
+        let since = if behind > ROUNDED { since - since % ROUNDED } else { since };
+        log.entries.range(..=since).next_back().map_or(0, |(number, _)| *number)
+    }
+
+    /// What came after `since` and up to `up_to`, at most `entries_max` of it. A number that was never given is taken for
+    /// 0 as `since`, and for the latest as `up_to`.
     ///
     /// # Errors
     /// [`FeedFull`].
-    pub fn page(&self, since: u64, entries_max: usize, now: UnixSeconds) -> Result<Page, FeedFull> {
+    pub fn page(&self, since: u64, up_to: u64, entries_max: usize, now: UnixSeconds) -> Result<Page, FeedFull> {
         let log = self.lock();
-        if log.is_full {
+        if !log.missing.is_nothing(now) {
             return Err(FeedFull);
         }
         let from = if since > log.latest { 0 } else { since };
-        let mut page = Page { from, to: log.latest, more: false, entries: Vec::new() };
+        let to = up_to.clamp(from, log.latest);
+        let mut page = Page { from, to, more: false, entries: Vec::new() };
         let mut last = from;
-        for (number, change) in log.entries.range(from.saturating_add(1)..) {
+        for (number, change) in log.entries.range(from.saturating_add(1)..).take_while(|(number, _)| **number <= to) {
             if change.ends_at().has_passed(now) {
                 continue;
             }
@@ -153,6 +268,22 @@ impl Feed {
             last = *number;
         }
         Ok(page)
+    }
+
+    /// Whether something is missing that can be read from the state again, and there is room.
+    fn wants_reading(&self) -> bool {
+        let log = self.lock();
+        log.missing.others && log.entries.len() < self.entries_max
+    }
+
+    /// Takes everything the state can name: what found no room before, and finds some now.
+    fn fill(&self, known: &[Change], now: UnixSeconds) {
+        self.lock().missing.others = false;
+        self.append(known, now);
+    }
+
+    fn note_missing(&self, change: &Change) {
+        self.lock().missing.note(change);
     }
 }
 
@@ -170,7 +301,7 @@ impl Log {
                 self.ends.remove(&(old.ends_at(), number));
             }
         } else if self.entries.len() >= entries_max {
-            self.is_full = true;
+            self.missing.note(change);
             return;
         }
         self.latest += 1;
@@ -189,87 +320,5 @@ impl Log {
                 self.numbers.remove(&about);
             }
         }
-    }
-}
-
-/// An engine whose revocations are published.
-pub struct Published {
-    engine: Arc<dyn Store>,
-    feed: Arc<Feed>,
-}
-
-impl Published {
-    /// Publishes what `engine` knows already, and from now on what it makes lasting.
-    #[must_use]
-    pub fn new(engine: Arc<dyn Store>, entries_max: usize, now: UnixSeconds, salt: u32) -> Self {
-        let (latest, known) = engine.revocations();
-        // After every second that was seen before, also where the clock was set back meanwhile.
-        let feed = Feed::new(entries_max, now.max(latest.after(Duration::from_secs(1))), salt);
-        feed.append(&known, now);
-        Self { engine, feed: Arc::new(feed) }
-    }
-
-    /// The log.
-    #[must_use]
-    pub fn feed(&self) -> &Arc<Feed> {
-        &self.feed
-    }
-}
-
-impl Store for Published {
-    fn rotate(&self, order: Rotation, now: UnixSeconds) -> Pending<'_, Rotated> {
-        Box::pin(async move {
-            let family = order.family;
-            let rotated = self.engine.rotate(order, now).await?;
-            if rotated == Rotated::Reused {
-                self.feed.append(&[Change::RevokeFamily { family }], now);
-            }
-            Ok(rotated)
-        })
-    }
-
-    fn commit(&self, changes: Vec<Change>, now: UnixSeconds) -> Pending<'_, ()> {
-        Box::pin(async move {
-            self.engine.commit(changes.clone(), now).await?;
-            self.feed.append(&changes, now);
-            Ok(())
-        })
-    }
-
-    fn spend(&self, space: Space, id: [u8; 16], ends_at: UnixSeconds, now: UnixSeconds) -> Pending<'_, Spent> {
-        self.engine.spend(space, id, ends_at, now)
-    }
-
-    fn read_clock(&self, now: UnixSeconds) -> Reading {
-        self.engine.read_clock(now)
-    }
-
-    fn family(&self, family: FamilyId, now: UnixSeconds) -> FamilyFacts {
-        self.engine.family(family, now)
-    }
-
-    fn is_denied(&self, jti: Jti, expires_at: UnixSeconds, now: UnixSeconds) -> bool {
-        self.engine.is_denied(jti, expires_at, now)
-    }
-
-    fn epoch(&self, of: &EpochOf) -> Option<UnixSeconds> {
-        self.engine.epoch(of)
-    }
-
-    fn revocations(&self) -> (UnixSeconds, Vec<Change>) {
-        self.engine.revocations()
-    }
-
-    fn figures(&self) -> Figures {
-        self.engine.figures()
-    }
-
-    fn health(&self) -> Health {
-        self.engine.health()
-    }
-
-    fn tick(&self, now: UnixSeconds) {
-        self.engine.tick(now);
-        self.feed.drop_ended(now);
     }
 }

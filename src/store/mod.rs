@@ -66,6 +66,16 @@ pub trait Store: Send + Sync {
     /// The latest wall time seen, and everything that was revoked and has not ended: for whoever publishes it, at start.
     fn revocations(&self) -> (UnixSeconds, Vec<Change>);
 
+    /// Sets aside `count` numbers that no other process has been given, and none will be, and gives the first: `least` or
+    /// more. An engine that forgets with its process gives `least`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if that could not be made lasting.
+    fn reserve(&self, least: u64, count: u64) -> Result<u64, StoreError> {
+        let _ = count;
+        Ok(least)
+    }
+
     /// What the store holds. Takes each shard's lock in turn.
     fn figures(&self) -> Figures;
 

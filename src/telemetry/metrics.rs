@@ -24,6 +24,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const DURATION_BUCKETS: [f64; 12] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
 
+/// Upper bounds of the lag of followers in seconds: a held request or a stream hears within milliseconds, one that polls
+/// within its pause; ten is the bound that is promised, and beyond it are those that were away.
+const LAG_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
 /// One label, its name and its value, both known at compile time.
 type Label = [(&'static str, &'static str); 1];
 
@@ -38,18 +42,29 @@ struct RouteStatus {
 pub struct Counted {
     label: &'static str,
     family: Family<Label, Counter>,
+    /// Those that are counted at each request: found without a lock.
+    frequent: Vec<(&'static str, Counter)>,
 }
 
 impl Counted {
     fn register(registry: &mut Registry, name: &'static str, help: &'static str, label: &'static str) -> Self {
         let family = Family::default();
         registry.register(name, help, family.clone());
-        Self { label, family }
+        Self { label, family, frequent: Vec::new() }
+    }
+
+    /// Keeps these values at hand; they are there at zero from the start.
+    fn expecting(mut self, values: &[&'static str]) -> Self {
+        self.frequent = values.iter().map(|value| (*value, self.handle(value))).collect();
+        self
     }
 
     /// Adds one.
     pub fn inc(&self, value: &'static str) {
-        self.family.get_or_create(&[(self.label, value)]).inc();
+        match self.frequent.iter().find(|(own, _)| *own == value) {
+            Some((_, counter)) => counter.inc(),
+            None => self.family.get_or_create(&[(self.label, value)]).inc(),
+        };
     }
 
     /// The counter of one value: no look-up when it counts, and present at zero from the start.
@@ -73,10 +88,42 @@ impl Gauged {
         Self { label, family }
     }
 
+    /// The gauge of one value.
+    #[must_use]
+    pub fn handle(&self, value: &'static str) -> Gauge {
+        self.family.get_or_create_owned(&[(self.label, value)])
+    }
+
     /// Sets the gauge of one value; a figure beyond the range is shown as the range's end.
     pub fn set(&self, value: &'static str, figure: u64) {
         let figure = i64::try_from(figure).unwrap_or(i64::MAX);
         self.family.get_or_create(&[(self.label, value)]).set(figure);
+    }
+}
+
+/// A histogram of times with one label.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    label: &'static str,
+    family: Family<Label, Histogram, fn() -> Histogram>,
+}
+
+impl Timed {
+    fn register(
+        registry: &mut Registry,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        buckets: fn() -> Histogram,
+    ) -> Self {
+        let family = Family::new_with_constructor(buckets);
+        registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+        Self { label, family }
+    }
+
+    /// Notes one time.
+    pub fn observe(&self, value: &'static str, took: Duration) {
+        self.family.get_or_create(&[(self.label, value)]).observe(took.as_secs_f64());
     }
 }
 
@@ -95,6 +142,8 @@ pub struct Traffic {
     pub handshakes_failed: Counter,
     /// Requests answered 503 because too many were in flight.
     pub requests_refused: Counter,
+    /// Requests in flight that only wait for news: they take no part in the bound on those in flight.
+    pub held: Gauge,
 }
 
 /// What is counted for each request of one route.
@@ -130,6 +179,7 @@ pub struct Metrics {
     connections_timed_out: Family<Label, Counter>,
     handshakes_failed: Family<Label, Counter>,
     requests_refused: Family<Label, Counter>,
+    held: Family<Label, Gauge>,
     /// Access tokens issued, by grant.
     pub tokens_issued: Counted,
     /// Requests refused, by the reason that is never sent ([`OAuthError::reason`](crate::protocol::error::OAuthError)).
@@ -144,6 +194,16 @@ pub struct Metrics {
     pub jwks_requests: Counted,
     /// Reloads of configuration, keys, clients, users or TLS, by result.
     pub reloads: Counted,
+    /// Documents of the revocation feed that were signed.
+    pub feed_documents: Counter,
+    /// Time from a revocation's publication to its way to a follower, by how it follows.
+    pub feed_lag: Timed,
+    /// Followers that are being served an event stream or wait for an answer, by which of the two.
+    pub feed_followers: Gauged,
+    /// Followers refused: too many.
+    pub feed_refused: Counter,
+    /// Entries of the feed. Set at scrape.
+    pub feed_entries: Gauge,
     /// Log lines dropped because the log could not be written fast enough. Set at scrape.
     pub log_lines_dropped: Gauge,
     /// Password checks waiting. Set at scrape.
@@ -196,12 +256,23 @@ impl Metrics {
             connections_timed_out: one(own, "connections_timed_out", "Connections closed at a deadline"),
             handshakes_failed: one(own, "tls_handshakes_failed", "TLS handshakes that came to nothing"),
             requests_refused: one(own, "requests_refused", "Requests answered 503: too many in flight"),
-            tokens_issued: Counted::register(own, "tokens_issued", "Access tokens issued, by grant", "grant"),
+            held: one(own, "requests_held", "Requests in flight that wait for news, by listener"),
+            feed_documents: one(own, "feed_documents", "Documents of the revocation feed that were signed"),
+            feed_lag: Timed::register(own, "feed_lag", "From publication to a follower, by way", "way", || {
+                Histogram::new(LAG_BUCKETS)
+            }),
+            feed_followers: Gauged::register(own, "feed_followers", "Followers that are held, by way", "way"),
+            feed_refused: one(own, "feed_refused", "Followers refused: too many"),
+            feed_entries: one(own, "feed_entries", "Entries of the revocation feed"),
+            tokens_issued: Counted::register(own, "tokens_issued", "Access tokens issued, by grant", "grant")
+                .expecting(&["client_credentials", "refresh_token", "login"]),
             refusals: Counted::register(own, "refusals", "Requests refused, by reason", "reason"),
-            refreshes: Counted::register(own, "refreshes", "Refresh tokens presented, by verdict", "verdict"),
+            refreshes: Counted::register(own, "refreshes", "Refresh tokens presented, by verdict", "verdict")
+                .expecting(&["advanced"]),
             revocations: Counted::register(own, "revocations", "Revocations, by who asked", "by"),
             logins: Counted::register(own, "logins", "Log-ins, by result", "result"),
-            jwks_requests: Counted::register(own, "jwks_requests", "Key set requests, by status", "status"),
+            jwks_requests: Counted::register(own, "jwks_requests", "Key set requests, by status", "status")
+                .expecting(&["200", "304"]),
             reloads: Counted::register(own, "reloads", "Reloads, by result", "result"),
             log_lines_dropped: one(own, "log_lines_dropped", "Log lines that could not be written"),
             hash_queue_depth: one(own, "hash_queue_depth", "Password checks waiting"),
@@ -244,6 +315,7 @@ impl Metrics {
             connections_timed_out: self.connections_timed_out.get_or_create_owned(&label),
             handshakes_failed: self.handshakes_failed.get_or_create_owned(&label),
             requests_refused: self.requests_refused.get_or_create_owned(&label),
+            held: self.held.get_or_create_owned(&label),
         }
     }
 

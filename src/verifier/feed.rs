@@ -7,6 +7,7 @@ use std::time::Duration;
 use ring::digest;
 use serde_json::{Map, Value};
 
+use crate::ambient::Clock;
 use crate::protocol::base64url;
 use crate::protocol::claims::AccessClaims;
 use crate::protocol::json;
@@ -22,6 +23,8 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 const ENTRIES_MAX: usize = 2_000_000;
 /// Most documents in one round.
 const DOCUMENTS_MAX: usize = 100;
+/// An answer without news that came sooner was not held.
+const HELD_MIN: Duration = Duration::from_millis(500);
 /// The wait after a round that failed.
 pub(super) const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
 
@@ -40,8 +43,18 @@ pub(super) enum FollowError {
     TooMany,
 }
 
+/// How a follower asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// As often as the document says.
+    Poll,
+    /// The gateway holds the question until there is news.
+    Held,
+}
+
 pub(super) struct Follower {
     url: String,
+    wait: Duration,
     fetch: Arc<dyn Fetch>,
     known: RwLock<Known>,
 }
@@ -59,8 +72,9 @@ const ALWAYS: UnixSeconds = UnixSeconds(u64::MAX);
 const DATED: [(&str, bool); 5] = [("jti", false), ("sid", false), ("sub", true), ("client_id", true), ("kid", true)];
 
 impl Follower {
-    pub(super) fn new(url: String, fetch: Arc<dyn Fetch>) -> Self {
-        Self { url, fetch, known: RwLock::default() }
+    /// `wait`: whole seconds the gateway may hold a question; zero for who polls.
+    pub(super) fn new(url: String, wait: Duration, fetch: Arc<dyn Fetch>) -> Self {
+        Self { url, wait, fetch, known: RwLock::default() }
     }
 
     /// Whether the last document is still valid.
@@ -84,19 +98,49 @@ impl Follower {
     }
 
     /// Reads documents until there is no more, and gives the time to wait.
-    pub(super) async fn round(&self, issuer: &str, keys: &KeyCache, now: UnixSeconds) -> Result<Duration, FollowError> {
+    ///
+    /// A gateway that cannot hold the question, because too many wait already, is polled instead. One that does not know
+    /// how to, or a cache before it, answers at once with nothing new: then the pause is that of who polls.
+    pub(super) async fn round(
+        &self,
+        issuer: &str,
+        keys: &KeyCache,
+        clock: &dyn Clock,
+    ) -> Result<Duration, FollowError> {
+        let mut manner = if self.wait.as_secs() > 0 { Manner::Held } else { Manner::Poll };
         for _ in 0..DOCUMENTS_MAX {
             let number = self.known.read().unwrap_or_else(PoisonError::into_inner).number;
-            let fetched = self.fetch.fetch(&format!("{}?since={number}", self.url)).await?;
-            let claims = open(&fetched.body, issuer, keys, now).await?;
+            let began = clock.monotonic();
+            let fetched = match self.fetch.fetch(&self.question(number, manner)).await {
+                Err(_) if manner == Manner::Held => {
+                    manner = Manner::Poll;
+                    continue;
+                }
+                fetched => fetched?,
+            };
+            let claims = open(&fetched.body, issuer, keys, clock.now()).await?;
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.take(&claims, now)?;
-            if claims.get("more").and_then(Value::as_bool) != Some(true) {
-                let pause = claims.get("max_age").and_then(Value::as_u64).unwrap_or(5).clamp(1, 3_600);
-                return Ok(Duration::from_secs(pause));
+            known.take(&claims, clock.now())?;
+            if claims.get("more").and_then(Value::as_bool) == Some(true) {
+                continue;
             }
+            let was_held = known.number > number || clock.monotonic().saturating_sub(began) >= HELD_MIN;
+            if manner == Manner::Held && was_held {
+                return Ok(Duration::ZERO);
+            }
+            let pause = claims.get("max_age").and_then(Value::as_u64).unwrap_or(5).clamp(1, 3_600);
+            return Ok(Duration::from_secs(pause));
         }
         Ok(Duration::ZERO)
+    }
+
+    fn question(&self, number: u64, manner: Manner) -> String {
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        let question = format!("{}{mark}since={number}", self.url);
+        match manner {
+            Manner::Poll => question,
+            Manner::Held => format!("{question}&wait={}", self.wait.as_secs()),
+        }
     }
 }
 

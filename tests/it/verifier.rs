@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::attacks::{Target, corpus, genuine};
 use crate::support::http::{get, peek, post_form};
-use crate::support::server::{Server, stderr, until};
+use crate::support::server::{Server, configured, stderr, until};
 use crate::support::tokens::{TestKey, good_claims, sign_text};
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
@@ -257,6 +257,60 @@ fn revocations_are_known_after_a_round_and_a_lost_feed_is_as_chosen() {
     assert!(wait(verifier.verify(&live, &demand(""))).is_ok(), "what is known stays known");
     assert_eq!(wait(verifier.verify(&token, &demand(""))).map(drop), Err(Denied::Revoked));
     drop(server);
+}
+
+/// Must-show: T and the measured lag of the library, polling and waiting, beside that of `/verify`.
+#[test]
+fn a_revocation_is_known_within_the_stated_time() {
+    let server = Server::dev();
+    let metadata = get(&server.url("/.well-known/oauth-authorization-server")).json();
+    let bound = Duration::from_secs(metadata["mintgate_revocation_latency_max"].as_u64().expect("T"));
+    let settings = Settings::new(server.issuer()).following(&server.url("/revocations"));
+    for (how, settings) in [("polls", settings.clone()), ("waits", settings.waiting(Duration::from_secs(20)))] {
+        let verifier = Arc::new(Verifier::new(settings, Arc::new(Web::default()) as _, Arc::new(SystemClock::new())));
+        let token = server.token(&[GRANT]).member("access_token");
+        wait(verifier.follow());
+        assert!(wait(verifier.verify(&token, &demand(""))).is_ok());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (follower, stopped) = (Arc::clone(&verifier), Arc::clone(&stop));
+        let following = std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                std::thread::sleep(wait(follower.follow()));
+            }
+        });
+        let form = [("token", token.as_str())];
+        assert_eq!(post_form(&server.url("/revoke"), Some(server.client()), &form).status, 200);
+        let began = Instant::now();
+        let bearer = format!("Bearer {token}");
+        let url = server.url("/verify?aud=https://api.example");
+        let verify = crate::support::http::send("GET", &url, &[("Authorization", &bearer)], b"");
+        let at_verify = began.elapsed();
+        assert_eq!(verify.status, 401);
+        until("the library knows", || wait(verifier.verify(&token, &demand(""))).map(drop) == Err(Denied::Revoked));
+        let lag = began.elapsed();
+        println!("T = {bound:?}; lag of /verify {at_verify:?}, of the library that {how} {lag:?}");
+        assert!(lag <= bound, "{lag:?} is over {bound:?}");
+        stop.store(true, Ordering::SeqCst);
+        // Its last question may be held for a while; news ends it.
+        let other = server.token(&[GRANT]).member("access_token");
+        let form = [("token", other.as_str())];
+        assert_eq!(post_form(&server.url("/revoke"), Some(server.client()), &form).status, 200);
+        following.join().expect("ends");
+    }
+}
+
+#[test]
+fn a_gateway_that_cannot_hold_a_question_is_polled() {
+    let (server, web) =
+        (Server::lasting(|text| configured(text, "limits", "followers_max = 0")), Arc::new(Web::default()));
+    let settings = Settings::new(server.issuer()).following(&server.url("/revocations"));
+    // The issuer's name is not its address here.
+    let settings = Settings { jwks_url: server.url("/jwks.json"), ..settings.waiting(Duration::from_secs(20)) };
+    let verifier = Verifier::new(settings, Arc::clone(&web) as _, Arc::new(SystemClock::new()));
+    let began = Instant::now();
+    assert_eq!(wait(verifier.follow()), Duration::from_secs(5), "the pause of who polls");
+    assert_eq!(wait(verifier.follow()), Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(20), "it did not wait: {:?}", began.elapsed());
 }
 
 #[test]

@@ -44,25 +44,10 @@ pub(super) fn values(
 }
 
 fn is_service(target: Target) -> bool {
-    match target {
-        Target::Drf
-        | Target::Express
-        | Target::Go
-        | Target::Spring
-        | Target::SpringJava
-        | Target::Rust
-        | Target::Env => true,
-        Target::Nginx
-        | Target::Haproxy
-        | Target::HaproxyLua
-        | Target::Caddy
-        | Target::Envoy
-        | Target::Traefik
-        | Target::Kong
-        | Target::Istio
-        | Target::Apache
-        | Target::ApacheLua => false,
-    }
+    matches!(
+        target,
+        Target::Drf | Target::Express | Target::Go | Target::Spring | Target::SpringJava | Target::Rust | Target::Env
+    )
 }
 
 /// What the routes stand behind: the issuer, as the metadata says, or the address that `--gateway` names.

@@ -115,6 +115,7 @@ impl Shared {
             let count = keys.records().iter().filter(|record| record.state == key_state).count();
             self.metrics.keys.set(key_state.name(), count as u64);
         }
+        self.metrics.feed_entries.set(i64::try_from(self.issuer.feed_len()).unwrap_or(i64::MAX));
         let survey = self.issuer.survey();
         let gauge = |figure: usize| i64::try_from(figure).unwrap_or(i64::MAX);
         self.metrics.verifiers_known.set(gauge(survey.verifiers.iter().filter(|one| one.counts).count()));

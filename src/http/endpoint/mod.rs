@@ -12,6 +12,7 @@ pub mod token;
 pub mod verify;
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -30,25 +31,27 @@ pub struct Answered {
     pub response: Response,
     /// Why it refuses, in one word, if it does.
     pub refused: Option<&'static str>,
+    /// How much of the time was spent waiting for news, not working.
+    pub waited: Duration,
 }
 
 impl Answered {
     /// An answer that refuses nothing.
     #[must_use]
     pub fn plain(response: Response) -> Self {
-        Self { response, refused: None }
+        Self { response, refused: None, waited: Duration::ZERO }
     }
 
     /// The refusal of RFC 6749 section 5.2. RFC 9110 section 15.5.2: every 401 carries a challenge.
     #[must_use]
     pub fn refused(error: OAuthError) -> Self {
-        Self { response: respond::oauth_error(error, Some(Challenge::Basic)), refused: Some(error.reason()) }
+        Self::because(error.reason(), respond::oauth_error(error, Some(Challenge::Basic)))
     }
 
     /// A refusal in other words than RFC 6749's.
     #[must_use]
     pub fn because(reason: &'static str, response: Response) -> Self {
-        Self { response, refused: Some(reason) }
+        Self { response, refused: Some(reason), waited: Duration::ZERO }
     }
 }
 

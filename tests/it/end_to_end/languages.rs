@@ -339,6 +339,35 @@ fn the_examples_hold_what_gen_config_prints() {
     }
 }
 
+/// Type, algorithm and a path of the issuer come from the configuration, the address from `--gateway`.
+#[test]
+fn what_is_configured_is_what_is_printed() {
+    let directory = TempDir::new();
+    let config = directory.join("mintgate.toml");
+    let text = "issuer = \"https://auth.example/tenant\"\n[tokens]\ntyp = \"JWT\"\nalgorithm = \"EdDSA\"\naudience = \"a:b\"\n";
+    std::fs::write(&config, text).expect("written");
+    let config = config.to_string_lossy();
+    for target in ["drf", "express", "go", "spring", "rust", "env"] {
+        let printed = |extra: &[&str]| {
+            let output = run(&[&["gen-config", target, "--config", &config], extra].concat());
+            assert!(output.status.success(), "{target}: {}", stderr(&output));
+            stdout(&output)
+        };
+        let text = printed(&[]);
+        for value in ["https://auth.example/tenant", "https://auth.example/tenant/jwks.json", "a:b"] {
+            let quoted = ['"', '\''].iter().any(|quote| text.contains(&format!("{quote}{value}{quote}")));
+            assert!(quoted, "{target} lacks {value}: {text}");
+        }
+        let typ = if target == "rust" { "vec![Typ::Jwt]" } else { "JWT" };
+        assert!(text.contains(typ) && !text.contains("AtJwt"), "{target}: {text}");
+        // The Rust library takes the algorithm from the key.
+        assert!(target == "rust" || text.contains("EdDSA"), "{target}: {text}");
+        let near = printed(&["--gateway", "127.0.0.1:8080"]);
+        assert!(near.contains("http://127.0.0.1:8080/jwks.json"), "{target}: {near}");
+        assert!(near.contains("https://auth.example/tenant"), "{target}: the issuer stays: {near}");
+    }
+}
+
 /// A value that is printed into source code must not be able to end the text it stands in.
 #[test]
 fn what_means_something_in_source_code_is_refused() {

@@ -74,6 +74,19 @@ async fn a_stop_says_goaway_and_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
+async fn a_stream_that_nobody_reads_ends_its_connection() {
+    let running = Running::start(Settings { write_timeout: Duration::from_millis(300), ..quick() });
+    let (mut sender, connection) = client(&running).await;
+    // Its window is full soon; the socket is not, and other streams go on: only the stream itself shows it.
+    let unread = sender.send_request(request("/endless")).await.unwrap();
+    let others = async { while sender.send_request(request("/")).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, others).await.expect("cut off");
+    drop((unread, connection));
+    eventually("nothing is left", || running.traffic.connections.get() == 0).await;
+    assert_eq!(running.traffic.connections_timed_out.get(), 1);
+}
+
+#[tokio::test]
 async fn streams_over_the_bound_wait_for_their_turn() {
     let running = Running::start(Settings { streams_max: 2, ..quick() });
     let (mut sender, _connection) = client(&running).await;

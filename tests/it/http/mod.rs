@@ -7,18 +7,21 @@ mod server;
 mod tls;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use mintgate::ambient::SystemClock;
 use mintgate::http::extract::read_body;
 use mintgate::http::limits::Settings;
-use mintgate::http::respond::{oauth_error, text};
+use mintgate::http::respond::{oauth_error, stream, text};
 use mintgate::http::server::{Drained, Server, bind};
 use mintgate::http::tls::Tls;
-use mintgate::http::{Body, Peer, Request, Response};
+use mintgate::http::{Body, Peer, Request, Response, Source};
 use mintgate::protocol::error::OAuthError;
 use mintgate::telemetry::metrics::Traffic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +33,8 @@ use tokio::task::JoinHandle;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A real server on a port of its own. `GET /wait` answers when the test opens the gate, `GET /panic`
-/// never; `POST` answers the length of the body.
+/// never; `GET /endless` with as many bytes as are taken, `GET /quiet` with a stream that says something when the gate
+/// is opened, and ends; `POST` answers the length of the body.
 pub struct Running {
     pub address: SocketAddr,
     pub traffic: Traffic,
@@ -81,10 +85,36 @@ async fn answer(request: Request, limits: mintgate::http::limits::BodyLimits, ga
     if parts.uri.path() == "/panic" {
         panic!("asked to");
     }
+    if parts.uri.path() == "/endless" {
+        return stream(Box::new(Endless), HeaderValue::from_static("text/plain"));
+    }
+    if parts.uri.path() == "/quiet" {
+        let opened = Box::pin(async move { gate.acquire_owned().await.unwrap().forget() });
+        return stream(Box::new(Quiet(Some(opened))), HeaderValue::from_static("text/plain"));
+    }
     match read_body(&parts.headers, body, &limits).await {
         Ok(bytes) if bytes.is_empty() => text(StatusCode::OK, "hello"),
         Ok(bytes) => Response::new(Body::new(Bytes::from(bytes.len().to_string()))),
         Err(reason) => oauth_error(OAuthError::InvalidRequest(reason), None),
+    }
+}
+
+struct Endless;
+
+impl Source for Endless {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        Poll::Ready(Some(Bytes::from_static(&[b'x'; 16 * 1024])))
+    }
+}
+
+struct Quiet(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Source for Quiet {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(opened) = &mut self.0 else { return Poll::Ready(None) };
+        std::task::ready!(opened.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(Some(Bytes::from_static(b"at last")))
     }
 }
 

@@ -182,6 +182,53 @@ async fn a_peer_that_takes_no_answer_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_stream_that_nobody_reads_is_cut_off() {
+    let running = Running::start(Settings { write_timeout: Duration::from_millis(300), ..patient() });
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    eventually("it is served", || running.traffic.connections.get() == 1).await;
+    eventually("it is cut off", || running.traffic.connections.get() == 0).await;
+    assert_eq!(running.traffic.connections_timed_out.get(), 1);
+    assert_eq!(running.traffic.in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn a_quiet_stream_is_no_idleness_and_no_request_in_flight() {
+    let settings =
+        Settings { idle_timeout: Duration::from_millis(100), write_timeout: Duration::from_millis(100), ..patient() };
+    let running = Running::start(settings);
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET /quiet HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    // Others come, stay too long and go: the judge has been round.
+    for _ in 0..4 {
+        let mut other = running.connect().await;
+        let said = exchange(&mut other, GET).await;
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    }
+    eventually("the stream alone is left", || running.traffic.connections.get() == 1).await;
+    assert_eq!(running.traffic.in_flight.get(), 0);
+    running.gate.add_permits(1);
+    // Its end is the begin of idleness, which ends the connection.
+    let said = until_closed(&mut stream).await;
+    assert!(said.contains("at last") && said.ends_with("0\r\n\r\n"), "{said}");
+}
+
+#[tokio::test]
+async fn those_who_only_wait_for_news_are_not_counted_as_in_flight() {
+    let running = Running::start(Settings { in_flight_max: 1, ..patient() });
+    let mut waiting = running.connect().await;
+    waiting.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    eventually("it is in flight", || running.traffic.in_flight.get() == 1).await;
+    running.traffic.held.inc();
+    let mut other = running.connect().await;
+    assert!(ask(&mut other, GET).await.starts_with("HTTP/1.1 200"), "the one that waits is no load");
+    running.traffic.held.dec();
+    assert!(ask(&mut other, GET).await.starts_with("HTTP/1.1 503"));
+    running.gate.add_permits(1);
+    one_answer(&mut waiting).await;
+}
+
+#[tokio::test]
 async fn connections_over_the_bound_are_refused_and_room_is_made_again() {
     let running = Running::start(Settings { connections_max: 2, ..patient() });
     let mut first = running.connect().await;

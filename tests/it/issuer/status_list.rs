@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mintgate::ambient::{Clock, ManualClock, SystemEntropy};
-use mintgate::issuer::{Issuer, Order, Parts, Settings, StatusListSettings};
+use mintgate::issuer::{Issuer, Order, Parts, Reach, Settings, StatusListSettings};
 use mintgate::keys::backend::Patience;
 use mintgate::keys::backend::file::FileBackend;
 use mintgate::keys::change::{ChangeError, Changer};
@@ -197,7 +197,7 @@ struct Follower {
 
 impl Follower {
     fn advance(&mut self, issuer: &Issuer) {
-        let document = issuer.revocations(self.number).expect("complete");
+        let document = issuer.revocations(self.number, Reach::Latest).expect("complete").document;
         let claims = peek(std::str::from_utf8(&document.body).expect("ASCII")).1;
         assert_eq!(claims["more"], false);
         self.number = claims["to"].as_u64().expect("a number");

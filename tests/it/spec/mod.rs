@@ -2,6 +2,7 @@
 
 mod access_token;
 mod census;
+mod feed_followers;
 mod forward_auth;
 mod keys_and_jwks;
 mod login;

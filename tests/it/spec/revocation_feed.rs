@@ -57,6 +57,7 @@ fn the_document_is_a_signed_jwt_of_its_own_type_with_cache_headers() {
     let metadata = get(&server.url("/.well-known/oauth-authorization-server")).json();
     assert_eq!(metadata["mintgate_revocations_uri"], format!("{}/revocations", server.issuer()));
     assert_eq!(metadata["mintgate_revocation_latency_max"], 10);
+    assert_eq!(metadata["mintgate_revocations_wait_max"], 50);
 }
 
 #[test]
@@ -200,10 +201,16 @@ fn a_follower_with_jose_knows_within_the_stated_time() {
     let server = Server::dev();
     let metadata = get(&server.url("/.well-known/oauth-authorization-server")).json();
     let bound = Duration::from_secs(metadata["mintgate_revocation_latency_max"].as_u64().expect("T"));
+    for how in ["poll", "wait", "events"] {
+        follow_with_jose(&server, &modules, how, bound);
+    }
+}
+
+fn follow_with_jose(server: &Server, modules: &std::ffi::OsStr, how: &str, bound: Duration) {
     let token = server.token(&[GRANT]).member("access_token");
     let mut child = Command::new("node")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/outside/follow.mjs"))
-        .args([&server.url("/jwks.json"), server.issuer(), &server.url("/revocations"), "ES256", &token])
+        .args([&server.url("/jwks.json"), server.issuer(), &server.url("/revocations"), "ES256", &token, how])
         .env("MINTGATE_NODE_MODULES", modules)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -221,11 +228,12 @@ fn a_follower_with_jose_knows_within_the_stated_time() {
     let lag = began.elapsed();
     let status = child.wait().expect("ends");
     assert!(status.success());
-    println!("T = {bound:?}; lag of /verify {verify_lag:?}, of a follower with jose {lag:?}");
+    println!("T = {bound:?}; lag of /verify {verify_lag:?}, of a follower with jose ({how}) {lag:?}");
     assert!(lag <= bound, "{lag:?} is over {bound:?}");
 }
 
-/// Must-show: the feed survives `kill -9` without forgetting a revocation or using a number twice.
+/// Must-show: the feed survives `kill -9` without forgetting a revocation or using a number twice, though three starts
+/// fall into one or two seconds.
 #[test]
 fn it_survives_kill_9_and_no_number_comes_twice() {
     let mut server = Server::lasting(|text| text.to_owned());
@@ -236,32 +244,30 @@ fn it_survives_kill_9_and_no_number_comes_twice() {
     }
     revoke(&server, &["revoke", "--client", "billing"]);
     let before = document(&server, 0);
-    let last = before["to"].as_u64().expect("a number");
-    server.signal("KILL");
-    server.wait();
-    // Within one second two runs are told apart by a random part alone, so the order of their numbers is open.
-    let clock = mintgate::ambient::SystemClock::new();
-    until("the second after the first run's", || mintgate::ambient::Clock::now(&clock).0 > last >> 20);
-    let directory = server.directory.take();
-    drop(server);
-    let mut server = Server::start(&["serve", "--json", "--config", &config], directory);
-    server.started["config"] = Value::from(config);
-    // A follower that was away asks for what came after the last number it knows, and one answer brings it up to date.
-    let after = document(&server, last);
     let names = |document: &Value| {
-        let mut names: Vec<String> = document["revoked"]["jti"]
-            .as_array()
-            .expect("entries")
-            .iter()
-            .map(|entry| text(&entry[0]).to_owned())
-            .collect();
+        let entries = document["revoked"]["jti"].as_array().expect("entries");
+        let mut names: Vec<String> = entries.iter().map(|entry| text(&entry[0]).to_owned()).collect();
         names.sort();
         names
     };
-    assert_eq!(names(&after), names(&before));
-    assert_eq!(after["revoked"]["client_id"], before["revoked"]["client_id"]);
-    let start = after["to"].as_u64().expect("a number");
-    assert!(start >= last + 3, "{start} after {last}");
+    let mut last = before["to"].as_u64().expect("a number");
+    let began = Instant::now();
+    for _ in 0..2 {
+        server.signal("KILL");
+        server.wait();
+        let directory = server.directory.take();
+        drop(server);
+        server = Server::start(&["serve", "--json", "--config", &config], directory);
+        server.started["config"] = Value::from(config.clone());
+        // A follower that was away asks for what came after the last number it knows, and one answer brings it up to date.
+        let after = document(&server, last);
+        assert_eq!(names(&after), names(&before));
+        assert_eq!(after["revoked"]["client_id"], before["revoked"]["client_id"]);
+        let start = after["to"].as_u64().expect("a number");
+        assert!(start >= last + 3, "{start} after {last}: each entry has a number of this run's own");
+        last = start;
+    }
+    println!("killed twice, started twice in {:?}", began.elapsed());
     revoke(&server, &["revoke", "--jti", jtis[2]]);
-    assert_eq!(document(&server, start)["revoked"]["jti"][0][0], jtis[2]);
+    assert_eq!(document(&server, last)["revoked"]["jti"][0][0], jtis[2]);
 }

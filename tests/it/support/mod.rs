@@ -1,9 +1,10 @@
-//! What several tests need: temporary directories, a plain HTTP client, a real server process, keys made at run time,
+//! What several tests need: temporary directories, a plain HTTP client, a reader of events, a real server process, keys made at run time,
 //! drafts, public vectors, the corpus of attacks.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod attacks;
 pub mod disk;
+pub mod events;
 pub mod http;
 pub mod matrix;
 pub mod scratch;
