@@ -129,6 +129,16 @@ impl<T: Table> Buckets<T> {
         Ok(Applied::New)
     }
 
+    /// The table of the bucket of `end`, if there is one. Whoever has it must not change the number of its entries.
+    pub(super) fn table_mut(&mut self, end: UnixSeconds) -> Option<&mut T> {
+        self.tables.get_mut(&self.grid.slot(end))
+    }
+
+    /// Every table; as [`Buckets::table_mut`].
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.tables.values_mut()
+    }
+
     /// Takes out every bucket that has ended: one split of the tree, no look at an entry.
     pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached<T> {
         let kept = self.tables.split_off(&self.grid.first_kept(now));

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use crate::protocol::id::Jti;
 use crate::protocol::time::UnixSeconds;
-use crate::state::Figures;
 use crate::state::bucket::Grid;
 use crate::state::change::Applied;
 use crate::state::quota::{Full, Quota};
 use crate::state::table::{Freed, Shape, Tables, View, Writer};
+use crate::state::{Change, Figures, LOADED_TOGETHER};
 
 thread_local! {
     /// What this thread saw last, of whichever denylist it asked last.
@@ -132,6 +132,37 @@ impl DenylistWriter<'_> {
         Ok(Applied::New)
     }
 
+    /// Denies what `changes` deny, as [`DenylistWriter::deny`] does, for a start that denies millions: they wait for memory
+    /// and ask for quota together. [`DenylistWriter::trim`] follows when all have come.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for all: some of them are denied then.
+    pub fn load(&mut self, changes: &[Change], quota: &Quota, now: UnixSeconds) -> Result<(), Full> {
+        for changes in changes.chunks(LOADED_TOGETHER) {
+            let mut read = 0;
+            for change in changes {
+                if let Change::DenyJti { jti, expires_at } = change {
+                    read ^= self.tables.prepare(self.grid.slot(*expires_at), tag(*jti));
+                }
+            }
+            // Else a compiler would see that nobody needs what was read, and not read it.
+            std::hint::black_box(read);
+            let counted = Quota::new(usize::MAX);
+            for change in changes {
+                if let Change::DenyJti { jti, expires_at } = change {
+                    self.deny(*jti, *expires_at, &counted, now)?;
+                }
+            }
+            quota.take_all(counted.used())?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory that [`DenylistWriter::load`] took ahead.
+    pub fn trim(&mut self) {
+        self.tables.trim();
+    }
+
     /// Every entry with the end of its bucket, and a `jti` of the same half: denying that gives the same entry.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UnixSeconds, Jti)> {
         self.tables.entries().map(|(slot, tag)| {
@@ -181,6 +212,34 @@ mod tests {
         assert_eq!((figures.jtis, denylist.writer().iter().count(), quota.used()), (40_000, 40_000, 40_000));
         let each = figures.bytes as f64 / 40_000.0;
         assert!((10.5..16.0).contains(&each), "{each} bytes an entry");
+    }
+
+    #[test]
+    fn loading_many_is_denying_each_and_takes_no_more_memory() {
+        let (denylist, quota) = (Denylist::new(Duration::from_secs(60)), Quota::new(200_000));
+        let deny = |n: u64| Change::DenyJti { jti: jti(n), expires_at: UnixSeconds(120 + 60 * (n % 3 / 2)) };
+        // Twice, and one that has ended.
+        let mut changes: Vec<Change> = (0..100_000).chain(0..1_000).map(deny).collect();
+        changes.push(Change::DenyJti { jti: jti(200_000), expires_at: UnixSeconds(0) });
+        denylist.writer().load(&changes, &quota, UnixSeconds(0)).expect("room");
+        denylist.writer().trim();
+        for n in 0..100_000 {
+            let (own, other) = if n % 3 == 2 { (180, 120) } else { (120, 180) };
+            assert!(denylist.holds(jti(n), UnixSeconds(own)), "{n}");
+            assert!(!denylist.holds(jti(n), UnixSeconds(other)), "{n}");
+        }
+        let figures = denylist.figures();
+        assert_eq!((figures.jtis, denylist.writer().iter().count(), quota.used()), (100_000, 100_000, 100_000));
+        let each = figures.bytes as f64 / 100_000.0;
+        assert!((10.5..16.0).contains(&each), "{each} bytes an entry");
+        // What is trimmed goes on growing.
+        denylist
+            .writer()
+            .load(&(100_000..150_000).map(deny).collect::<Vec<_>>(), &quota, UnixSeconds(0))
+            .expect("room");
+        assert!((0..150_000).all(|n| denylist.holds(jti(n), UnixSeconds(if n % 3 == 2 { 180 } else { 120 }))));
+        let more: Vec<Change> = (150_000..200_001).map(deny).collect();
+        assert_eq!(denylist.writer().load(&more, &quota, UnixSeconds(0)), Err(Full));
     }
 
     #[test]

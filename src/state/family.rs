@@ -210,6 +210,26 @@ impl Families {
         self.buckets.merge(family.ends_by(), random_part(family), entry, room, Entry::join)
     }
 
+    /// Before `changes` are made: room for their entries, and their places brought into the cache. Changes nothing that
+    /// anybody can ask for.
+    pub(super) fn prepare(&mut self, changes: &[Change]) {
+        let mut read = 0;
+        for change in changes {
+            let (Change::RotateFamily { family, .. } | Change::RevokeFamily { family }) = change else { continue };
+            if let Some(table) = self.buckets.table_mut(family.ends_by()) {
+                table.make_ample_room(changes.len());
+                read ^= table.touch(&random_part(*family));
+            }
+        }
+        // Else a compiler would see that nobody needs what was read, and not read it.
+        std::hint::black_box(read);
+    }
+
+    /// Gives back the room that [`Families::prepare`] made and nobody took.
+    pub(super) fn trim(&mut self) {
+        self.buckets.tables_mut().for_each(Dense::trim);
+    }
+
     pub(super) fn detach(&mut self, now: UnixSeconds, quota: &Quota) -> Detached {
         self.buckets.detach(now, quota)
     }

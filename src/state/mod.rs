@@ -52,6 +52,8 @@ use retry::Ledger;
 pub const TOKEN_BUCKET: Duration = Duration::from_secs(60);
 /// The grain of entries that are looked up in every bucket, so there must be few buckets: one hour.
 const COARSE_BUCKET: Duration = Duration::from_secs(3_600);
+/// How many changes a start makes together: enough to wait for memory once, few enough to stay in the cache until then.
+const LOADED_TOGETHER: usize = 32;
 
 /// The state, or one shard of it.
 #[derive(Debug)]
@@ -149,6 +151,34 @@ impl State {
             Change::SpendId { space, id, ends_at } => self.spent.insert(*ends_at, (*space, *id), &room),
             Change::MoveEpoch { of, not_before, ends_at } => self.epochs.advance(of, *not_before, *ends_at, &room),
         }
+    }
+
+    /// As [`State::apply`] for each of `changes`, for a start that makes millions of them: they wait for memory and ask
+    /// for quota together. [`State::trim`] follows when all have come.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for all: some of them are made then, and the state is of no use.
+    pub fn load(&mut self, changes: &[Change], now: UnixSeconds) -> Result<(), Full> {
+        for changes in changes.chunks(LOADED_TOGETHER) {
+            self.families.prepare(changes);
+            let counted = Quota::new(usize::MAX);
+            let room = counted.at(now);
+            for change in changes {
+                match change {
+                    Change::RotateFamily { family, to, at, .. } => self.families.rotate(*family, *to, *at, &room)?,
+                    Change::RevokeFamily { family } => self.families.revoke(*family, &room)?,
+                    // Few, and an epoch gives back as well.
+                    _ => self.apply(change, now)?,
+                };
+            }
+            self.quota.take_all(counted.used())?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory that [`State::load`] took ahead.
+    pub fn trim(&mut self) {
+        self.families.trim();
     }
 
     /// Judges a presented refresh token and, in the same breath, makes the change the verdict calls for: one

@@ -60,6 +60,18 @@ impl Quota {
         Err(Full)
     }
 
+    /// As [`Quota::take`], for `entries` at once: all or nothing.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not all fit.
+    pub(super) fn take_all(&self, entries: usize) -> Result<(), Full> {
+        if self.used.fetch_add(entries, Ordering::Relaxed).saturating_add(entries) <= self.entries_max {
+            return Ok(());
+        }
+        self.used.fetch_sub(entries, Ordering::Relaxed);
+        Err(Full)
+    }
+
     /// Gives back the room of `entries` that are gone.
     pub(super) fn give_back(&self, entries: usize) {
         let fewer = |used: usize| Some(used.saturating_sub(entries));

@@ -120,9 +120,32 @@ impl Segment {
     /// segments which fill evenly are not all replaced, and not all half empty, at the same time.
     pub(crate) fn grown(&self, salt: usize) -> Self {
         let lines = self.lines.len();
-        let larger = Self::new(lines + lines / 16 + salt * 7 % (lines / 8 + 1) + 1);
-        self.tags().for_each(|tag| larger.place(tag, Spread::of(tag)));
-        larger
+        self.with_lines(lines + lines / 16 + salt * 7 % (lines / 8 + 1) + 1)
+    }
+
+    /// A copy half as large again, while many come in a row.
+    pub(crate) fn grown_amply(&self) -> Self {
+        self.with_lines(self.lines.len() + self.lines.len() / 2 + 1)
+    }
+
+    /// A copy without the room that [`Segment::grown_amply`] made and nobody took, if it is much.
+    pub(crate) fn trimmed(&self, taken: usize) -> Option<Self> {
+        let needed = lines_for(taken + 1);
+        (self.lines.len() > needed + needed * 3 / 16).then(|| self.with_lines(needed + needed / 16))
+    }
+
+    fn with_lines(&self, lines: usize) -> Self {
+        let copy = Self::new(lines);
+        self.tags().for_each(|tag| copy.place(tag, Spread::of(tag)));
+        copy
+    }
+
+    /// Reads from where the search for a tag begins, so that it is in the cache when it is needed.
+    pub(crate) fn touch(&self, spread: Spread) -> u64 {
+        let line = spread.line(self.lines.len());
+        let first = self.lines.get(line).and_then(|line| line.0.first());
+        let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        first.map_or(0, read) ^ self.filter.get(line).map_or(0, read)
     }
 }
 

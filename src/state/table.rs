@@ -25,6 +25,15 @@ use std::sync::{Arc, PoisonError};
 use super::segment::{SEGMENT_BITS, Segment, Spread, lines_for};
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
+/// While many tags come in a row: a segment counts as full when this part of its tags does not fit any more;
+const AMPLE: usize = 32;
+/// its neighbours when this part does not;
+const NEARLY: usize = 4;
+/// and so many segments are neighbours.
+const NEIGHBOURS: usize = 16;
+/// Segments that are trimmed at once.
+const TRIMMED_TOGETHER: usize = 128;
+
 /// When a table is cut into segments, and into how many; tests use small ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -64,9 +73,12 @@ impl Table {
 
     /// A copy in which the segment at `place` is larger; the others are the same.
     fn grown(&self, place: usize) -> Self {
-        let segment = |(at, own): (usize, &Arc<Segment>)| {
-            if at == place { Arc::new(own.grown(place)) } else { Arc::clone(own) }
-        };
+        self.with(|at, own| (at == place).then(|| own.grown(place)))
+    }
+
+    /// A copy with other segments where `replace` gives one.
+    fn with(&self, replace: impl Fn(usize, &Segment) -> Option<Segment>) -> Self {
+        let segment = |(at, own): (usize, &Arc<Segment>)| replace(at, own).map_or_else(|| Arc::clone(own), Arc::new);
         Self { segments: self.segments.iter().enumerate().map(segment).collect() }
     }
 
@@ -278,6 +290,52 @@ impl Writer<'_> {
         }
         let index = index.with(slot, table);
         self.publish(index);
+    }
+
+    /// Before `tag` comes with many others: ample room, and its place brought into the cache. Gives what it read there.
+    pub(crate) fn prepare(&mut self, slot: u64, tag: u64) -> u64 {
+        let spread = Spread::of(tag);
+        self.make_ample_room(slot, spread);
+        let table = self.written.index.table(slot);
+        table.and_then(|table| table.segment(spread)).map_or(0, |segment| segment.touch(spread))
+    }
+
+    /// Where a segment is full: half as large again, and its neighbours that are nearly full with it, so that an index is
+    /// replaced once for all of them. The first table, and the cut, are left to [`Writer::insert`].
+    fn make_ample_room(&mut self, slot: u64, spread: Spread) {
+        let (Some(table), Some(book)) = (self.written.index.table(slot), self.written.books.get(&slot)) else { return };
+        let place = spread.segment(table.segments.len());
+        let is_full = |at: usize, segment: &Segment, spare: usize| {
+            book.taken.get(at).is_some_and(|taken| !segment.has_room(taken + taken / spare))
+        };
+        let full = table.segments.get(place).is_some_and(|segment| is_full(place, segment, AMPLE));
+        let cut_next = table.segments.len() == 1 && book.tags >= self.tables.shape.large;
+        if !full || cut_next {
+            return;
+        }
+        let near = |at: usize| at / NEIGHBOURS == place / NEIGHBOURS;
+        let table = table.with(|at, own| (near(at) && is_full(at, own, NEARLY)).then(|| own.grown_amply()));
+        let index = self.written.index.with(slot, table);
+        self.publish(index);
+    }
+
+    /// Gives back the room that [`Writer::prepare`] made and nobody took; some segments at a time, so that there are never
+    /// two of all.
+    pub(crate) fn trim(&mut self) {
+        let slots: Vec<u64> = self.written.index.slots.clone();
+        for slot in slots {
+            let segments = self.written.index.table(slot).map_or(0, |table| table.segments.len());
+            for first in (0..segments).step_by(TRIMMED_TOGETHER) {
+                let Written { index, books, .. } = &*self.written;
+                let (Some(table), Some(book)) = (index.table(slot), books.get(&slot)) else { continue };
+                let table = table.with(|at, own| {
+                    let taken = book.taken.get(at).filter(|_| (first..first + TRIMMED_TOGETHER).contains(&at))?;
+                    own.trimmed(*taken)
+                });
+                let index = index.with(slot, table);
+                self.publish(index);
+            }
+        }
     }
 
     /// Takes out the tables below `first_kept`; says how many tags were in them.

@@ -31,7 +31,7 @@ use crate::state::{Change, EpochOf, FamilyFacts, Rotated, Rotation, Space};
 use crate::store::feed;
 use crate::store::shards::{Gathered, Shards};
 use crate::store::{Figures, Health, Pending, Reading, Settings, Spent, Store, StoreError};
-use log::{Log, unreadable};
+use log::{Log, Record, unreadable};
 use numbers::Numbers;
 use queue::Queue;
 use record::{Key, Unreadable, open_record};
@@ -47,7 +47,7 @@ const LINGER: Duration = Duration::from_millis(2);
 /// Threads that read the log at start, at the most.
 const READERS_MAX: usize = 8;
 /// Records that wait for each of them.
-const RECORDS_AHEAD: usize = 64;
+const RECORDS_AHEAD: usize = 16;
 
 /// When a batch goes to disk. Either way nothing is answered before its change is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) 
     std::thread::scope(|scope| {
         let (mut lanes, mut threads) = (Vec::new(), Vec::new());
         for _ in 0..readers {
-            let (lane, records) = sync_channel::<(Key, Vec<u8>)>(RECORDS_AHEAD);
+            let (lane, records) = sync_channel::<(Key, Record)>(RECORDS_AHEAD);
             lanes.push(lane);
             threads.push(scope.spawn(move || apply_all(&records, shards, entries_max, now)));
         }
@@ -209,12 +209,14 @@ fn replay(log: &mut Log, shards: &Shards, entries_max: usize, now: UnixSeconds) 
         for thread in threads {
             denied.extend(thread.join().map_err(|_| OpenError::Damaged("its records cannot be applied".to_owned()))??);
         }
-        read.map(|()| denied)
+        read?;
+        shards.trim();
+        Ok(denied)
     })
 }
 
 fn apply_all(
-    records: &Receiver<(Key, Vec<u8>)>,
+    records: &Receiver<(Key, Record)>,
     shards: &Shards,
     entries_max: usize,
     now: UnixSeconds,
@@ -222,7 +224,7 @@ fn apply_all(
     let full = |_| OpenError::Full(entries_max);
     let (mut denied, mut gathered) = (Vec::new(), Gathered::new(shards, now));
     for (key, record) in records {
-        open_record(key, &record, |change| {
+        open_record(key, record.value(), |change| {
             let live = matches!(change, Change::DenyJti { expires_at, .. } if !expires_at.has_passed(now));
             // One more than the feed may hold says that there is too much for it, and until when: it is the last to end.
             if live && denied.len() <= feed::ENTRIES_MAX {

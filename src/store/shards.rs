@@ -264,6 +264,15 @@ impl Shards {
         latest
     }
 
+    /// Gives back the memory that a start took ahead, once everything is [`Gathered`].
+    pub(crate) fn trim(&self) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.shards.iter().for_each(|shard| write(shard).trim()));
+            self.denied.writer().trim();
+            drop(self.denied.reclaim());
+        });
+    }
+
     /// How many parts [`Shards::snapshot`] has.
     pub(crate) fn parts(&self) -> usize {
         self.shards.len() + 1
@@ -322,12 +331,14 @@ pub(crate) struct Gathered<'a> {
     bins: Vec<Vec<Change>>,
 }
 
+/// Regions of the denylist that are told apart: so few that what waits stays in the processor's cache.
+const REGIONS: usize = 64;
 /// Changes that are made together.
-const GATHERED: usize = 256;
+const GATHERED: usize = 128;
 
 impl<'a> Gathered<'a> {
     pub(crate) fn new(shards: &'a Shards, now: UnixSeconds) -> Self {
-        let bins = (0..SHARDS + usize::from(u8::MAX) + 2).map(|_| Vec::new()).collect();
+        let bins = (0..SHARDS + REGIONS + 1).map(|_| Vec::new()).collect();
         Self { shards, now: shards.observe(now), bins }
     }
 
@@ -336,7 +347,7 @@ impl<'a> Gathered<'a> {
         let shard = |[.., last]: [u8; 16]| 1 + usize::from(last) % SHARDS;
         let place = match &change {
             Change::RotateFamily { family, .. } | Change::RevokeFamily { family } => shard(family.0),
-            Change::DenyJti { jti, .. } => 1 + SHARDS + usize::from(Denylist::region(*jti)),
+            Change::DenyJti { jti, .. } => 1 + SHARDS + usize::from(Denylist::region(*jti)) * REGIONS / 256,
             Change::DenyUndatedJti { jti, .. } => shard(jti.0),
             Change::SpendId { id, .. } => shard(*id),
             Change::MoveEpoch { .. } => 0,
@@ -362,7 +373,17 @@ impl<'a> Gathered<'a> {
 
     fn make(&self, changes: &[Change]) -> Result<(), Full> {
         let Some(first) = changes.first() else { return Ok(()) };
-        self.shards.apply_all(changes, self.shards.part(first), self.now, &NoJournal).map(drop)
+        match self.shards.part(first) {
+            Part::Denied => self.shards.denied.writer().load(changes, &self.shards.quota, self.now),
+            Part::Locked(lock) => {
+                let mut state = write(lock);
+                let (undated, moved) = (state.undated(), state.moved());
+                state.load(changes, self.now)?;
+                self.shards.undated.fetch_add(state.undated().saturating_sub(undated), Ordering::Release);
+                self.shards.moved.fetch_add(state.moved().saturating_sub(moved), Ordering::Release);
+                Ok(())
+            }
+        }
     }
 }
 

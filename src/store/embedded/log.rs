@@ -6,13 +6,18 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableDefinition, TableError};
+use redb::{
+    AccessGuard, Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableDefinition, TableError,
+};
 
 use crate::protocol::time::UnixSeconds;
 use crate::store::embedded::OpenError;
 use crate::store::embedded::record::{HEAD, Head, Key, Unreadable, claimed_checksum, seal_record};
 
 const TABLE: TableDefinition<Key, &[u8]> = TableDefinition::new("log");
+
+/// A record where the database has it.
+pub(super) type Record = AccessGuard<'static, &'static [u8]>;
 
 /// Memory the database may keep pages in. The state is in memory already; the log is read once, at start.
 const CACHE_BYTES_MAX: usize = 16 << 20;
@@ -103,12 +108,12 @@ impl Log {
 
     /// Hands every record over, in the order of their keys, unchecked; then compares their number and sum with the
     /// head. Call it once, before anything is written.
-    pub(super) fn replay(&mut self, take: impl FnMut(Key, Vec<u8>) -> Result<(), OpenError>) -> Result<(), OpenError> {
+    pub(super) fn replay(&mut self, take: impl FnMut(Key, Record) -> Result<(), OpenError>) -> Result<(), OpenError> {
         let read = catch_unwind(AssertUnwindSafe(|| self.read_all(take)));
         read.unwrap_or_else(|_| Err(OpenError::Damaged("its pages contradict each other".to_owned())))
     }
 
-    fn read_all(&mut self, mut take: impl FnMut(Key, Vec<u8>) -> Result<(), OpenError>) -> Result<(), OpenError> {
+    fn read_all(&mut self, mut take: impl FnMut(Key, Record) -> Result<(), OpenError>) -> Result<(), OpenError> {
         let read = self.database.begin_read().map_err(damaged)?;
         let table = read.open_table(TABLE).map_err(damaged)?;
         let mut total = Extent::default();
@@ -117,7 +122,7 @@ impl Log {
             let extent = Extent::of(record.value());
             total.add(extent);
             self.buckets.entry(key.value().0).or_default().add(extent);
-            take(key.value(), record.value().to_vec())?;
+            take(key.value(), record)?;
         }
         if (total.records, total.sum) != (self.head.records, self.head.sum) {
             let (found, written) = (total.records, self.head.records);

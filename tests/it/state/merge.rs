@@ -107,6 +107,20 @@ proptest! {
     }
 
     #[test]
+    fn loading_together_is_applying_one_by_one(
+        changes in proptest::collection::vec(changes(), 0..200), cut in 0..200_usize
+    ) {
+        let mut loaded = state();
+        let (early, late) = changes.split_at(cut.min(changes.len()));
+        loaded.load(early, NOW).expect("room");
+        loaded.trim();
+        loaded.load(late, NOW).expect("room");
+        prop_assert_eq!(picture(&loaded), picture(&after(&changes)));
+        loaded.trim();
+        prop_assert_eq!(picture(&loaded), picture(&after(&changes)));
+    }
+
+    #[test]
     fn the_canonical_list_rebuilds_the_state(changes in proptest::collection::vec(changes(), 0..40)) {
         let state = after(&changes);
         prop_assert_eq!(picture(&state), picture(&after(&state.to_changes())));
@@ -183,6 +197,20 @@ fn full_changes_nothing_and_what_exists_goes_on() {
     assert_eq!(state.apply(&rotate(8, 2), NOW), Ok(Applied::Known));
     assert_eq!(state.apply(&Change::RevokeFamily { family: family(8) }, NOW), Ok(Applied::Known));
     assert_eq!(state.apply(&deny, NOW), Ok(Applied::Known));
+}
+
+#[test]
+fn loading_up_to_the_bound_has_room_and_one_more_has_none() {
+    let deny = |n: u8| Change::DenyUndatedJti { jti: Jti([n; 16]), until: UnixSeconds(200_000) };
+    let revoke = |n: u8| Change::RevokeFamily { family: family(n) };
+    for change in [&deny as &dyn Fn(u8) -> Change, &revoke] {
+        let quota = Arc::new(Quota::new(100));
+        let mut state = State::new(Arc::clone(&quota));
+        // Twice: what is there needs no room.
+        let changes: Vec<Change> = (100..200).chain(100..200).map(change).collect();
+        assert_eq!((state.load(&changes, NOW), quota.used()), (Ok(()), 100));
+        assert_eq!(state.load(&[change(200)], NOW), Err(Full));
+    }
 }
 
 #[test]
