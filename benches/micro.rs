@@ -136,6 +136,7 @@ fn main() {
         auth_time: NOW,
         issued_at: NOW,
         family_ends_at: NOW.after(Duration::from_secs(7_776_000)),
+        credential: None,
     };
     let text = seal_refresh(&token, &key, [1; 24]).expect("sealed");
     let seal = || {
@@ -167,7 +168,13 @@ fn refresh() {
         access_lifetime: None,
     };
     let subject = Subject::from("usr_AAAAAAAAAAAAAAAAAAAAAA");
-    let profile = Profile { subject: subject.clone(), enabled: true, scope: None, password_changed_at: UnixSeconds(0) };
+    let profile = Profile {
+        subject: subject.clone(),
+        enabled: true,
+        scope: None,
+        password_changed_at: UnixSeconds(0),
+        credential: None,
+    };
     let family_ends_at = NOW.after(Duration::from_secs(7_776_000));
     let first = RefreshToken {
         family: FamilyId::new([3; 12], family_ends_at),
@@ -179,6 +186,7 @@ fn refresh() {
         auth_time: NOW,
         issued_at: NOW,
         family_ends_at,
+        credential: None,
     };
     let mut text = seal_refresh(&first, &sealer, [1; 24]).expect("sealed");
     let settings = grant::Settings::default();

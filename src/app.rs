@@ -5,6 +5,7 @@
 
 mod census;
 pub mod door;
+mod people;
 pub mod settings;
 mod status;
 mod watch;
@@ -35,6 +36,7 @@ use crate::store::{EmbeddedStore, MemoryStore, Store};
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::user::directory::file::FileDirectory;
+use crate::user::directory::sql::SetupError;
 use crate::user::hash::{HashPool, StartError as HashStartError};
 use crate::user::slowdown::Slowdown;
 
@@ -87,6 +89,9 @@ pub enum StartError {
         /// Why it cannot be read.
         error: std::io::Error,
     },
+    /// The database of users.
+    #[error(transparent)]
+    Users(#[from] SetupError),
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -107,7 +112,7 @@ pub struct Gateway {
     inputs: Inputs,
     current: Reloadable,
     issuer: Arc<Issuer>,
-    directory: Arc<FileDirectory>,
+    users_file: Option<Arc<FileDirectory>>,
     keyring: Arc<Keyring>,
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
@@ -139,14 +144,14 @@ impl Gateway {
         let keyring = Arc::new(Keyring::load(&settings::keys(&config))?);
         census::recall(keyring.census(), &config.state.directory, now);
         let tls = settings::tls(&config).map(Tls::load).transpose()?.map(Arc::new);
-        let directory = Arc::new(FileDirectory::new(config.users.file.clone(), current.users.clone()));
+        let people = people::people(&config, &current, &clock)?;
         let store = open_store(&config, now).await?;
         let issuer = Arc::new(Issuer::new(Parts {
             issuer: Arc::from(config.issuer.as_str()),
             settings: settings::issuer(&config),
             keyring: Arc::clone(&keyring),
             clients: current.registry.clone(),
-            directory: Arc::clone(&directory) as _,
+            directory: people.directory,
             passwords: HashPool::start(config.login.hash, Arc::clone(&clock), entropy.as_ref())?,
             slowdown: Slowdown::new(config.login.slowdown),
             store,
@@ -179,7 +184,7 @@ impl Gateway {
             inputs,
             current,
             issuer,
-            directory,
+            users_file: people.file,
             keyring,
             tls,
             metrics,
@@ -234,12 +239,13 @@ impl Gateway {
         let entropy = Arc::clone(&self.entropy);
         let rotation = rotator::run(Arc::clone(&keyring), Arc::clone(&clock), entropy, tasks_stop.clone());
         let rotation = tokio::spawn(rotation);
+        tokio::spawn(people::learn_password_cost(Arc::clone(&self.issuer), tasks_stop.clone()));
         let status = tokio::spawn(status::run(Arc::clone(&self.issuer), tasks_stop.clone()));
         let watch = watch::Watch {
             current: self.current,
             inputs: self.inputs,
             issuer: Arc::clone(&self.issuer),
-            directory: self.directory,
+            users_file: self.users_file,
             keyring: self.keyring,
             tls: self.tls,
             metrics: self.metrics,

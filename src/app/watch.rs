@@ -27,7 +27,7 @@ pub(super) struct Watch {
     pub(super) current: Reloadable,
     pub(super) inputs: Inputs,
     pub(super) issuer: Arc<Issuer>,
-    pub(super) directory: Arc<FileDirectory>,
+    pub(super) users_file: Option<Arc<FileDirectory>>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: Arc<Metrics>,
@@ -117,7 +117,9 @@ impl Watch {
         let config = &fresh.loaded.config;
         self.issuer.reload(settings::issuer(config), fresh.registry.clone());
         self.keyring.census().configure(settings::keys(config).census);
-        self.directory.replace(fresh.users.clone());
+        if let Some(file) = &self.users_file {
+            file.replace(fresh.users.clone());
+        }
         tracing::info!(changes = differences.len(), "reloaded");
         self.current = fresh;
         Ok(())

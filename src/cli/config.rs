@@ -115,7 +115,10 @@ fn summary(context: &Context<'_>, loaded: &Loaded, clients: usize, users: usize)
         format!("state    {}", config.state.directory.display()),
         format!("memory   {}", settings::memory_in_words(config)),
         format!("clients  {clients} in {}", config.clients.file.display()),
-        format!("users    {users} in {}", config.users.file.display()),
+        match &config.users.sql {
+            Some(sql) => format!("users    in a database, at most {} connections", sql.connections_max),
+            None => format!("users    {users} in {}", config.users.file.display()),
+        },
     ];
     lines.iter().try_for_each(|line| context.output.line(line))
 }

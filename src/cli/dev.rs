@@ -152,6 +152,7 @@ fn fill(directory: &Path, context: &Context<'_>) -> Result<Credentials, Failure>
             scope: None,
             // A second ago: a log-in in the very second of a change is told to wait.
             password_changed_at: crate::protocol::time::UnixSeconds(now.0.saturating_sub(1)),
+            credential: None,
         },
         password: Some(phc.to_string().into()),
     };

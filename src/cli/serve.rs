@@ -64,7 +64,11 @@ pub fn serve(
 
 fn refused(error: &StartError) -> Failure {
     let code = match error {
-        StartError::Read(_) | StartError::Keys(_) | StartError::Tls(_) | StartError::Listen { .. } => Exit::Usage,
+        StartError::Read(_)
+        | StartError::Keys(_)
+        | StartError::Tls(_)
+        | StartError::Users(_)
+        | StartError::Listen { .. } => Exit::Usage,
         StartError::Passwords(_)
         | StartError::Door { .. }
         | StartError::State { .. }

@@ -103,6 +103,10 @@ pub fn run(command: Command, context: &Context<'_>) -> Result<(), Failure> {
 /// As [`run`].
 pub fn run_asking(command: Command, context: &Context<'_>, ask: &mut dyn Ask) -> Result<(), Failure> {
     let config = load(context)?.config;
+    if config.users.sql.is_some() {
+        let message = "the users of this gateway are in a database (`users.source = \"sql\"`): change them there";
+        return Err(Failure::new(Exit::Refused, message));
+    }
     let path = config.users.file.as_path();
     match command {
         Command::Add { name, scope, password, dry_run } => {
@@ -175,7 +179,7 @@ fn add(
     context: &Context<'_>,
 ) -> Result<(), Failure> {
     let subject = generate_subject(context.entropy).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    let profile = Profile { subject, enabled: true, scope, password_changed_at: context.clock.now() };
+    let profile = Profile { subject, enabled: true, scope, password_changed_at: context.clock.now(), credential: None };
     let account = Account { name: Arc::from(name), profile, password: Some(Arc::from(phc.to_string())) };
     file::add(&config.users.file, &account, intent).map_err(failure)?;
     if intent == Intent::DryRun {

@@ -9,10 +9,9 @@ use crate::client::file::{ACCESS_LIFETIME_MAX, check_audience};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::issuer::check_issuer;
 use crate::config::read::Reader;
-use crate::config::value::UserSource;
 use crate::config::{
     Behind, Clients, Compatibility, Config, Durability, Inputs, Keys, Limits, Listen, Loaded, Log, LogFormat, LogLevel,
-    Login, Refresh, Rotation, State, Tls, TokenTyp, Tokens, Users, status_list, verify, written,
+    Login, Refresh, Rotation, State, Tls, TokenTyp, Tokens, status_list, users, verify, written,
 };
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
@@ -41,7 +40,7 @@ pub(crate) fn check(path: &Path, text: &str, inputs: &Inputs) -> Result<Loaded, 
         keys: keys(&mut reader, &tokens),
         tokens,
         state: state(&mut reader),
-        users: users(&mut reader),
+        users: users::users(&mut reader),
         clients: Clients { file: reader.take_path("clients", "file", "clients.toml") },
         login: login(&mut reader),
         verify: verify::verify(&mut reader),
@@ -158,12 +157,6 @@ fn state(reader: &mut Reader<'_>) -> State {
         durability: reader.take("state", "durability", Durability::Always),
         entries_max: reader.take_checked("state", "entries_max", 100_000_000, between(1_000..=10_000_000_000)),
     }
-}
-
-fn users(reader: &mut Reader<'_>) -> Users {
-    // One source so far; the match in `UserSource` grows with the next.
-    let UserSource::File = reader.take("users", "source", UserSource::File);
-    Users { file: reader.take_path("users", "file", "users.toml") }
 }
 
 fn login(reader: &mut Reader<'_>) -> Login {

@@ -45,6 +45,8 @@ pub fn check_files(config: &Config, check_keys: CheckKeys<'_>) -> Findings {
         Err(error) => findings.unread(&error, "no client is registered: `mintgate clients add`"),
     }
     match Users::read(&config.users.file) {
+        // In a database: it is asked when somebody logs in.
+        _ if config.users.sql.is_some() => {}
         Ok(users) => {
             findings.users = users.len();
             findings.look_at_mode(&config.users.file);

@@ -11,6 +11,7 @@ mod read;
 pub mod reload;
 mod status_list;
 mod template;
+mod users;
 mod value;
 mod verify;
 mod written;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use crate::issuer::{StatusListSettings, VerifySettings};
 use crate::protocol::algorithm::Algorithm;
 use crate::protocol::id::Audience;
+use crate::user::directory::sql;
 use crate::user::hash::HashSettings;
 use crate::user::slowdown::SlowdownSettings;
 
@@ -186,6 +188,8 @@ pub struct State {
 pub struct Users {
     /// `users.toml`.
     pub file: PathBuf,
+    /// The database, if they come from one; then nothing is read from the file.
+    pub sql: Option<sql::Settings>,
 }
 
 /// Where clients come from.

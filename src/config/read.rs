@@ -140,8 +140,11 @@ impl<'a> Reader<'a> {
         check: impl Fn(&T) -> Result<(), String>,
     ) -> Option<T> {
         self.known.push((section, key));
-        let (raw, origin, place) = self.find(section, key)?;
+        let (raw, origin, mut place) = self.find(section, key)?;
         let name = dotted(section, key);
+        if let (true, Place::File { excerpt, .. }) = (T::IS_SECRET, &mut place) {
+            excerpt.clear();
+        }
         let read = T::read(&raw).map_err(|why| match why {
             Some(why) => Problem::new(place.clone(), format!("the value of `{name}` {why}"))
                 .hint(format!("expected {}", T::expected())),

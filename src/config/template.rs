@@ -44,6 +44,7 @@ directory = "state"
 
 [users]
 file = "users.toml"              # `mintgate users add NAME`
+                                 # or from a database, read only: docs/django.md
 
 [clients]
 file = "clients.toml"            # `mintgate clients add ID --grant client_credentials`

@@ -12,6 +12,9 @@ use crate::protocol::time::{Span, format_span, parse_span};
 
 /// A type a setting can have.
 pub(crate) trait Value: Sized {
+    /// Whether what is written may hold a secret: then no message quotes it.
+    const IS_SECRET: bool = false;
+
     /// What it is and how it is written, for messages.
     fn expected() -> String;
 
@@ -236,8 +239,23 @@ impl Choice for LogLevel {
 pub(crate) enum UserSource {
     /// `users.toml`.
     File,
+    /// A database.
+    Sql,
 }
 
 impl Choice for UserSource {
-    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File)];
+    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File), ("sql", Self::Sql)];
+}
+
+/// Who wrote the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserPreset {
+    /// Django; another table or other columns by their keys.
+    Django,
+    /// Somebody else: the operator writes the queries.
+    Queries,
+}
+
+impl Choice for UserPreset {
+    const WORDS: &'static [(&'static str, Self)] = &[("django", Self::Django), ("queries", Self::Queries)];
 }

@@ -95,6 +95,7 @@ pub fn decide(
         auth_time: now,
         issued_at: now,
         family_ends_at,
+        credential: profile.credential,
     });
     let mint = Mint {
         subject: profile.subject.clone(),

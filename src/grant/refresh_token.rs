@@ -129,5 +129,10 @@ fn check_user<'a>(token: &RefreshToken, facts: &'a Facts) -> Result<&'a Profile,
     if token.auth_time < profile.password_changed_at {
         return Err(GrantReason::PasswordChanged);
     }
+    // The same where the directory does not say when, but shows that it is another one. A token without a mark is from
+    // before the directory gave one.
+    if token.credential.is_some() && profile.credential.is_some() && token.credential != profile.credential {
+        return Err(GrantReason::PasswordChanged);
+    }
     Ok(profile)
 }

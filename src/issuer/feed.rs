@@ -188,12 +188,6 @@ impl Issuer {
         Ok(Delta { document: wrap(text), to: page.to, more: page.more })
     }
 
-    /// Tells the time to what lives by it, and publishes what nobody asked for. Call it about once a second.
-    pub fn tick(&self) {
-        self.store.tick(self.clock.now());
-        self.note_tainted_keys(&self.keyring.peek(), self.now());
-    }
-
     /// The number up to which those who wait have been told; changes wake them all.
     #[must_use]
     pub fn announced(&self) -> watch::Receiver<u64> {

@@ -31,6 +31,15 @@ impl Issuer {
         result
     }
 
+    /// Asks the directory for one stored password and makes unknown users cost the same; says whether it answered.
+    pub async fn learn_password_cost(&self) -> bool {
+        let sample = self.directory.sample().await;
+        if let Ok(Some(stored)) = &sample {
+            self.passwords.expect(stored);
+        }
+        sample.is_ok()
+    }
+
     /// 1. May this client log users in? Asked first: one that may not must not cost a hash.
     /// 2. Is this account, from this source, slowed down?
     /// 3. Compare the password on its own threads; an unknown user costs the same as a wrong password.

@@ -25,6 +25,12 @@ impl Readiness {
 }
 
 impl Issuer {
+    /// Tells the time to what lives by it, and publishes what nobody asked for. Call it about once a second.
+    pub fn tick(&self) {
+        self.store.tick(self.clock.now());
+        self.note_tainted_keys(&self.keyring.peek(), self.now());
+    }
+
     /// Looks at clock, keys and store. The clock itself, not what the last tick found: it may be set at any moment.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

@@ -194,7 +194,11 @@ impl Issuer {
         let is_missing = match name {
             Some(name) if published.documents.contains_key(name) => false,
             Some(name) => name.parse().is_ok_and(|id| self.status_lists.allotter.knows(id)),
-            None => published.aggregation.is_none(),
+            // A token's list is listed as soon as the token is out.
+            None => {
+                let is_listed = |name: &str| published.documents.contains_key(name);
+                published.aggregation.is_none() || self.status_lists.allotter.has_unlisted(now, is_listed)
+            }
         };
         is_missing || (self.has_status_lists() && is_behind && now != published.at)
     }

@@ -54,12 +54,13 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version of this layout: 1 |
+//! | 1 | version of this layout: 1, or 2 with the mark |
 //! | 16 | family |
 //! | 4 | generation |
 //! | 8 | `auth_time`: when the user logged in |
 //! | 8 | `issued_at`: when this token was sealed |
 //! | 8 | `family_ends_at`: the absolute end |
+//! | 8 | in version 2 alone: a mark of the stored password, from a directory that does not say when one changes |
 //! | 1 + 1 to 255 | client id, length in front |
 //! | 1 + 1 to 255 | subject, length in front |
 //! | 2 + 0 to 2,048 | scope, length in front |

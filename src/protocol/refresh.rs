@@ -27,4 +27,10 @@ pub struct RefreshToken {
     pub issued_at: UnixSeconds,
     /// The absolute end of the family.
     pub family_ends_at: UnixSeconds,
+    /// The mark of the password that was given, where the directory does not say when a password changes.
+    pub credential: Option<Credential>,
 }
+
+/// A mark of a stored password: another password has another mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential(pub [u8; 8]);

@@ -5,13 +5,15 @@ use zeroize::Zeroizing;
 use crate::keys::sealing::{SALT_BYTES, SealingKey, SealingKeyId};
 use crate::protocol::claims::AUDIENCES_MAX;
 use crate::protocol::id::{Audience, ClientId, FamilyId, Generation, ID_CHARS_MAX, Subject, is_client_id};
-use crate::protocol::refresh::RefreshToken;
+use crate::protocol::refresh::{Credential, RefreshToken};
 use crate::protocol::scope::{SCOPE_BYTES_MAX, Scope};
 use crate::protocol::time::UnixSeconds;
 use crate::token::seal::{OpenError, SealError, SealedKind, open, seal};
 
-/// The layout this code writes and reads.
+/// The layout of a token without the mark of a password: written and read.
 const VERSION: u8 = 1;
+/// The layout of a token with one, which stands behind the dates.
+const VERSION_MARKED: u8 = 2;
 /// Version, family, generation and three dates.
 const FIXED_BYTES: usize = 1 + 16 + 4 + 3 * 8;
 
@@ -42,19 +44,22 @@ pub fn open_refresh<'k>(
 /// [`SealError`] for a field that its length prefix or its bound does not allow.
 pub fn encode(token: &RefreshToken) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let texts: usize = token.audiences.iter().map(|audience| audience.as_str().len() + 1).sum();
+    let mark = token.credential.as_ref().map_or(&[][..], |credential| &credential.0);
     let length = FIXED_BYTES
+        + mark.len()
         + (1 + token.client.as_str().len())
         + (1 + token.subject.as_str().len())
         + (2 + token.scope.as_str().len())
         + (1 + texts);
     // Exactly as long as needed: growing would leave an unwiped copy behind.
     let mut out = Zeroizing::new(Vec::with_capacity(length));
-    out.push(VERSION);
+    out.push(if mark.is_empty() { VERSION } else { VERSION_MARKED });
     out.extend_from_slice(&token.family.0);
     out.extend_from_slice(&token.generation.0.to_be_bytes());
     for date in [token.auth_time, token.issued_at, token.family_ends_at] {
         out.extend_from_slice(&date.0.to_be_bytes());
     }
+    out.extend_from_slice(mark);
     if !is_client_id(token.client.as_str()) {
         return Err(SealError);
     }
@@ -86,7 +91,8 @@ fn short(text: &str, out: &mut Vec<u8>) -> Result<(), SealError> {
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<RefreshToken> {
     let mut reader = Reader { rest: bytes };
-    if reader.take::<1>()? != [VERSION] {
+    let [version] = reader.take::<1>()?;
+    if ![VERSION, VERSION_MARKED].contains(&version) {
         return None;
     }
     let family = FamilyId(reader.take()?);
@@ -94,6 +100,7 @@ pub fn decode(bytes: &[u8]) -> Option<RefreshToken> {
     let auth_time = reader.date()?;
     let issued_at = reader.date()?;
     let family_ends_at = reader.date()?;
+    let credential = if version == VERSION_MARKED { Some(Credential(reader.take()?)) } else { None };
     let client = reader.short().filter(|client| is_client_id(client)).map(ClientId::from)?;
     let subject = reader.short().map(Subject::from)?;
     let scope_length = usize::from(u16::from_be_bytes(reader.take()?));
@@ -111,7 +118,18 @@ pub fn decode(bytes: &[u8]) -> Option<RefreshToken> {
     if !reader.rest.is_empty() {
         return None;
     }
-    Some(RefreshToken { family, generation, client, subject, scope, audiences, auth_time, issued_at, family_ends_at })
+    Some(RefreshToken {
+        family,
+        generation,
+        client,
+        subject,
+        scope,
+        audiences,
+        auth_time,
+        issued_at,
+        family_ends_at,
+        credential,
+    })
 }
 
 /// Takes fields off the front and never reads past the end.

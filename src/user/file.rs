@@ -110,6 +110,7 @@ fn check(entry: Entry) -> Result<Account, (usize, String)> {
         enabled: entry.enabled,
         scope: entry.scope,
         password_changed_at,
+        credential: None,
     };
     Ok(Account {
         name: Arc::from(entry.name.into_inner()),

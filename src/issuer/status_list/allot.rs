@@ -120,6 +120,13 @@ impl Allotter {
         !self.lock().fresh.is_empty()
     }
 
+    /// Whether places are given away of a list that `is_listed` does not know yet.
+    pub(super) fn has_unlisted(&self, now: UnixSeconds, is_listed: impl Fn(&str) -> bool) -> bool {
+        let inner = self.lock();
+        let mut lists = inner.open.iter().filter(|(ends_at, _)| !ends_at.has_passed(now));
+        lists.any(|(_, slice)| !is_listed(&slice.list.to_string()))
+    }
+
     /// Whether places of this list are being given away or were.
     pub(super) fn knows(&self, id: ListId) -> bool {
         let inner = self.lock();

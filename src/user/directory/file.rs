@@ -156,4 +156,9 @@ impl Directory for FileDirectory {
     fn profile<'a>(&'a self, subject: &'a Subject) -> Answer<'a, Option<Profile>> {
         Box::pin(ready(Ok(self.current.load().find_subject(subject).map(|account| account.profile.clone()))))
     }
+
+    fn sample(&self) -> Answer<'_, Option<Arc<str>>> {
+        let users = self.current.load();
+        Box::pin(ready(Ok(users.by_name.values().find_map(|account| account.password.clone()))))
+    }
 }

@@ -1,6 +1,7 @@
 //! Where accounts come from: a trait, and one file for each kind of directory.
 
 pub mod file;
+pub mod sql;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,4 +41,8 @@ pub trait Directory: Send + Sync {
 
     /// What is known about a subject now; `None` if it is gone.
     fn profile<'a>(&'a self, subject: &'a Subject) -> Answer<'a, Option<Profile>>;
+
+    /// Some stored password, if there is any: what an unknown user's comparison must cost the same as. Of the kind that new
+    /// users get, if there are several.
+    fn sample(&self) -> Answer<'_, Option<Arc<str>>>;
 }

@@ -6,6 +6,7 @@ mod command_line;
 mod configuration;
 mod crash;
 mod disk;
+mod django;
 mod haproxy_keys;
 mod languages;
 mod open_files;

@@ -28,7 +28,13 @@ pub fn client() -> Client {
 }
 
 pub fn profile() -> Profile {
-    Profile { subject: Subject::from("usr_a"), enabled: true, scope: None, password_changed_at: UnixSeconds(10) }
+    Profile {
+        subject: Subject::from("usr_a"),
+        enabled: true,
+        scope: None,
+        password_changed_at: UnixSeconds(10),
+        credential: None,
+    }
 }
 
 pub fn asked(scope: &str, resources: &[&str]) -> Asked {

@@ -7,7 +7,7 @@ use mintgate::grant::refresh_token::{self, Facts};
 use mintgate::grant::{Asked, Decision, EpochFacts, Refusal, Settings};
 use mintgate::protocol::error::{ClientReason, GrantReason, OAuthError};
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Generation};
-use mintgate::protocol::refresh::RefreshToken;
+use mintgate::protocol::refresh::{Credential, RefreshToken};
 use mintgate::protocol::time::UnixSeconds;
 use mintgate::state::{Change, FamilyFacts, Rotated};
 
@@ -36,6 +36,7 @@ impl Case {
             auth_time: NOW.before(Duration::from_secs(90_000)),
             issued_at: NOW.before(Duration::from_secs(3_600)),
             family_ends_at,
+            credential: Some(Credential([4; 8])),
         };
         let family = FamilyFacts { generation: Generation(4), rotated_at: token.issued_at, ..FamilyFacts::default() };
         let facts = Facts { family, epochs: EpochFacts::default(), profile: Some(profile()) };
@@ -56,7 +57,7 @@ type Row = (&'static str, fn(&mut Case), OAuthError);
 #[test]
 fn refusals_that_burn_nothing() {
     let grant = OAuthError::InvalidGrant;
-    let rows: [Row; 18] = [
+    let rows: [Row; 19] = [
         ("client off", |c| c.client.enabled = false, OAuthError::InvalidClient(ClientReason::Disabled)),
         ("client may not refresh", |c| c.client.grants.clear(), OAuthError::UnauthorizedClient),
         ("another client's token", |c| c.token.client = ClientId::from("other"), grant(GrantReason::OtherClient)),
@@ -94,6 +95,11 @@ fn refusals_that_burn_nothing() {
             |c| {
                 c.profile().password_changed_at.0 = c.token.auth_time.0 + 1;
             },
+            grant(GrantReason::PasswordChanged),
+        ),
+        (
+            "another password, whenever it changed",
+            |c| c.profile().credential = Some(Credential([5; 8])),
             grant(GrantReason::PasswordChanged),
         ),
         ("more scope than granted", |c| c.asked = asked("read admin", &[]), OAuthError::InvalidScope),

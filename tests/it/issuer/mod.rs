@@ -268,7 +268,13 @@ pub fn ada(enabled: bool, password_changed_at: UnixSeconds) -> Account {
     let phc = Phc::new(PASSWORD, COST, &SystemEntropy, &mut Memory::default()).expect("a hash");
     Account {
         name: "ada".into(),
-        profile: Profile { subject: Subject::from("usr_ada"), enabled, scope: None, password_changed_at },
+        profile: Profile {
+            subject: Subject::from("usr_ada"),
+            enabled,
+            scope: None,
+            password_changed_at,
+            credential: None,
+        },
         password: Some(phc.to_string().into()),
     }
 }

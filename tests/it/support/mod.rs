@@ -7,6 +7,7 @@ pub mod disk;
 pub mod events;
 pub mod http;
 pub mod matrix;
+pub mod postgres;
 pub mod scratch;
 pub mod server;
 pub mod temp;

@@ -2,7 +2,7 @@
 
 use mintgate::keys::SealingKey;
 use mintgate::protocol::id::{Audience, ClientId, FamilyId, Generation, Subject};
-use mintgate::protocol::refresh::RefreshToken;
+use mintgate::protocol::refresh::{Credential, RefreshToken};
 use mintgate::protocol::time::UnixSeconds;
 use mintgate::token::refresh::{decode, encode};
 use mintgate::token::{OpenError, SealError, open_refresh, seal_refresh};
@@ -19,6 +19,7 @@ fn token() -> RefreshToken {
         auth_time: UnixSeconds(1_800_000_000),
         issued_at: UnixSeconds(1_800_000_100),
         family_ends_at: UnixSeconds(1_807_776_000),
+        credential: None,
     }
 }
 
@@ -44,8 +45,15 @@ fn every_cut_and_every_addition_is_refused() {
     longer.push(0);
     assert_eq!(decode(&longer), None, "a byte behind");
     let mut other = bytes.to_vec();
-    other[0] = 2;
+    other[0] = 3;
     assert_eq!(decode(&other), None, "another version");
+    // The layout with the mark of a password is one of its own; neither is read as the other.
+    let marked = RefreshToken { credential: Some(Credential([7; 8])), ..token() };
+    let mut marked_bytes = encode(&marked).expect("encoded").to_vec();
+    assert_eq!((marked_bytes[0], decode(&marked_bytes)), (2, Some(marked)));
+    marked_bytes[0] = 1;
+    other[0] = 2;
+    assert_eq!((decode(&marked_bytes), decode(&other)), (None, None), "the other layout");
     // The same scope in another spelling: one token has one encoding.
     let mut respelled = bytes.to_vec();
     let scope = respelled.windows(10).position(|text| text == b"read write").expect("scope");
@@ -93,6 +101,7 @@ prop_compose! {
         scope in proptest::collection::vec("[#-Z]{1,20}", 0..20),
         audiences in proptest::collection::vec("\\PC{1,60}", 1..8),
         dates in any::<[u64; 3]>(),
+        credential in any::<Option<[u8; 8]>>(),
     ) -> RefreshToken {
         RefreshToken {
             family: FamilyId(family),
@@ -104,6 +113,7 @@ prop_compose! {
             auth_time: UnixSeconds(dates[0]),
             issued_at: UnixSeconds(dates[1]),
             family_ends_at: UnixSeconds(dates[2]),
+            credential: credential.map(Credential),
         }
     }
 }

@@ -39,6 +39,7 @@ fn account(name: &str) -> Account {
             enabled: true,
             scope: None,
             password_changed_at: UnixSeconds(1_000),
+            credential: None,
         },
         password: None,
     }
