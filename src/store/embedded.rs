@@ -4,7 +4,7 @@
 //! answers when everything it has seen or changed is on disk (see [`queue`]). One thread writes: what came in while it
 //! wrote goes out as the next commit, so a thousand callers share one sync. At start the log is read into memory.
 //!
-//! When a write fails the store is *poisoned*: verbs answer [`StoreError::Unavailable`](crate::store::StoreError::Unavailable), reads go on from memory,
+//! When a write fails the store is *poisoned*: verbs answer [`StoreError::Unavailable`], reads go on from memory,
 //! and only a start of the process, which reads the log again, ends that.
 
 mod log;
